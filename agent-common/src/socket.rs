@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+//! What the gate remembers of a socket.
+
+use crate::assert_layout;
+
+/// Values of [`SocketState::verdict`].
+pub mod verdict {
+    /// The connect passed because its process isn't gated.
+    pub const EXEMPT: u32 = 1;
+    /// Parked: nothing leaves.
+    pub const HELD: u32 = 2;
+    /// Let through until `cut_ns`.
+    pub const GRANTED: u32 = 3;
+    /// Its grant has ended: nothing leaves.
+    pub const CUT: u32 = 4;
+}
+
+/// Value of the socket storage `SOCKETS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketState {
+    /// One of [`verdict`].
+    pub verdict: u32,
+    /// The endpoint that it was judged for.
+    pub endpoint: u32,
+    /// Who was judged.
+    pub subject: u32,
+    /// [`crate::Config::epoch`] when it was judged.
+    pub epoch: u32,
+    /// When its packets stop, if `verdict` is GRANTED.
+    pub cut_ns: u64,
+    /// The grant, if `verdict` is GRANTED or CUT.
+    pub grant: u64,
+    /// 1 once the first SYN was captured.
+    pub captured: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+assert_layout!(SocketState, 40, 8);
