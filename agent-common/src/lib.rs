@@ -14,11 +14,15 @@ mod grant;
 mod port;
 mod record;
 mod socket;
+#[cfg(feature = "user")]
+mod user;
 
 pub use config::{Config, FirstKey, MAX_UID_RANGES, UID_ANY, UID_UNKNOWN, UidRange, first};
 pub use grant::{ENDPOINT_ANY, GrantKey, GrantValue, scope};
 pub use port::{MAX_CLASS_PORTS, PORT_UNKNOWN, PortClass, PortRange, protocol};
-pub use record::{Attempt, Cut, MAX_SYN, Syn, SynHeader, disposition, fault, record_kind};
+pub use record::{
+    Attempt, Cut, MAX_SYN, SHORT_SYN, Syn, SynHeader, disposition, fault, record_kind,
+};
 pub use socket::{SocketState, verdict};
 
 /// Version of everything in this crate. A daemon adopts pinned maps of its own version only.

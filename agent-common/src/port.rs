@@ -26,6 +26,8 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// Stream Control Transmission Protocol.
     pub const SCTP: u8 = 132;
+    /// Of a packet: not to be read. It matches every range. 255 is reserved (IANA).
+    pub const UNKNOWN: u8 = 255;
     /// UDP-Lite; matches a range of [`UDP`].
     pub const UDP_LITE: u8 = 136;
 }

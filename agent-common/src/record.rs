@@ -3,8 +3,11 @@
 
 use crate::assert_layout;
 
-/// Longest SYN that is captured, in bytes, IP header included. A plain SYN has 60, one of
-/// MPTCP 72; a longer one (TCP Fast Open with data) is not captured: its retransmission,
+/// Longest SYN that is captured in a short record, in bytes, IP header included. A plain
+/// SYN over IPv4 has 60, one of MPTCP over IPv6 has 92.
+pub const SHORT_SYN: usize = 112;
+
+/// Longest SYN that is captured at all, in bytes, IP header included. A longer one (TCP Fast Open with data) is not captured: its retransmission,
 /// which carries no data, is.
 pub const MAX_SYN: usize = 512;
 
@@ -58,6 +61,7 @@ pub mod fault {
 
 /// A connect to a protected endpoint, by a gated subject.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// [`record_kind::ATTEMPT`].
@@ -100,6 +104,7 @@ assert_layout!(Attempt, 104, 8);
 
 /// Head of a captured SYN.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynHeader {
     /// [`record_kind::SYN`].
@@ -111,19 +116,22 @@ pub struct SynHeader {
 }
 assert_layout!(SynHeader, 16, 8);
 
-/// The first SYN of a held socket. The record ends after `header.len` bytes of `packet`.
+/// The first SYN of a held socket. `N` is [`SHORT_SYN`] or [`MAX_SYN`]; only the first
+/// `header.len` bytes of `packet` count.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Syn {
+pub struct Syn<const N: usize> {
     /// What it is.
     pub header: SynHeader,
     /// The packet from its IP header on. Its TCP checksum may be partial.
-    pub packet: [u8; MAX_SYN],
+    pub packet: [u8; N],
 }
-assert_layout!(Syn, 16 + MAX_SYN, 8);
+assert_layout!(Syn<SHORT_SYN>, 16 + SHORT_SYN, 8);
+assert_layout!(Syn<MAX_SYN>, 16 + MAX_SYN, 8);
 
 /// A connection that the gate cut because its grant has ended.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// [`record_kind::CUT`].
@@ -136,7 +144,5 @@ pub struct Cut {
     pub boot_ns: u64,
     /// The grant.
     pub grant: u64,
-    /// The socket's network namespace.
-    pub netns: u64,
 }
-assert_layout!(Cut, 40, 8);
+assert_layout!(Cut, 32, 8);

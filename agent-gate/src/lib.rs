@@ -1,1 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+//! The decision of stile's kernel gate: a function of the destination, the process and the
+//! maps, and of nothing else.
+//!
+//! The kernel program calls it with the kernel's maps behind [`Tables`] and [`Process`]; the
+//! tests call it in user space with tables of their own. It has no loop without a bound, no
+//! allocation and no panic, because the verifier accepts neither.
+#![no_std]
 
+mod destination;
+mod judge;
+mod packet;
+
+pub use destination::{Address, Destination};
+pub use judge::{
+    Packet, Process, Tables, Verdict, endpoint_of, judge_connect, judge_unseen, kept_grant,
+    live_grant,
+};
+pub use packet::{Parsed, parse};
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! The egress hook: parks SYNs, ends what has expired, stops what went round the connect hooks.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
+use aya_ebpf::programs::SkBuffContext;
+use stile_common::{
+    Cut, ENDPOINT_ANY, MAX_SYN, SHORT_SYN, SocketState, Syn, SynHeader, fault, protocol,
+    record_kind, verdict,
+};
+use stile_gate::{Packet, Process as _, Tables as _, judge_unseen, kept_grant, live_grant, parse};
+
+use crate::maps::{ATTEMPTS, KernelTables, SOCKETS, count};
+use crate::process::Sending;
+use crate::{ALLOW, REFUSE, report};
+
+/// Judges a packet.
+#[inline(always)]
+pub fn egress(context: &SkBuffContext) -> i32 {
+    let skb = context.as_ptr().cast::<__sk_buff>();
+    // SAFETY: the context is valid while the hook runs.
+    let sk = unsafe { (&raw const (*skb).__bindgen_anon_2.sk).read_volatile() };
+    if sk.is_null() {
+        return ALLOW;
+    }
+    // SAFETY: not null; a socket without a full structure (a handshake of a listener, a
+    // connection in TIME_WAIT) answers null.
+    let sk = unsafe { bpf_sk_fullsock(sk) };
+    if sk.is_null() {
+        return ALLOW;
+    }
+    match state_of(sk) {
+        Some(state) if state.verdict == verdict::EXEMPT && state.endpoint == ENDPOINT_ANY => ALLOW,
+        Some(state) if is_tcp(sk) => tracked(skb, state),
+        _ => untracked(skb),
+    }
+}
+
+/// A TCP socket that passed a connect hook.
+#[inline(always)]
+fn tracked(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
+    match state.verdict {
+        verdict::EXEMPT => ALLOW,
+        verdict::GRANTED => granted(skb, state),
+        verdict::HELD => held(skb, state),
+        _ => REFUSE,
+    }
+}
+
+/// Passes until the grant cuts; after a revocation or a reload asks for the grant again.
+#[inline(always)]
+fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
+    let Some(config) = KernelTables.config() else {
+        return REFUSE;
+    };
+    let now = KernelTables.now();
+    if now < state.cut_ns && state.epoch == config.epoch {
+        return ALLOW;
+    }
+    let cookie = Sending(skb).cookie();
+    if let Some(grant) = kept_grant(&KernelTables, cookie, state.subject, state.endpoint) {
+        state.cut_ns = grant.cut_ns;
+        state.grant = grant.grant;
+        state.epoch = config.epoch;
+        return ALLOW;
+    }
+    state.verdict = verdict::CUT;
+    report::cut(&Cut {
+        kind: record_kind::CUT,
+        endpoint: state.endpoint,
+        cookie,
+        boot_ns: now,
+        grant: state.grant,
+    });
+    REFUSE
+}
+
+/// Goes on if a grant has come, else stays parked and hands out its first SYN.
+#[inline(always)]
+fn held(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
+    let cookie = Sending(skb).cookie();
+    if let Some(grant) = live_grant(&KernelTables, cookie, state.subject, state.endpoint) {
+        let Some(config) = KernelTables.config() else {
+            return REFUSE;
+        };
+        state.cut_ns = grant.cut_ns;
+        state.grant = grant.grant;
+        state.epoch = config.epoch;
+        state.verdict = verdict::GRANTED;
+        return ALLOW;
+    }
+    if state.captured == 0 {
+        if capture(skb, cookie) {
+            state.captured = 1;
+        } else {
+            count(fault::SYN_LOST);
+        }
+    }
+    REFUSE
+}
+
+/// Copies the packet to the daemon. A short record for the usual SYN keeps the ring roomy.
+#[inline(always)]
+fn capture(skb: *mut __sk_buff, cookie: u64) -> bool {
+    // SAFETY: the context is valid while the hook runs.
+    let len = unsafe { (&raw const (*skb).len).read_volatile() };
+    if len == 0 || len as usize > MAX_SYN {
+        return false;
+    }
+    if len as usize <= SHORT_SYN {
+        capture_into::<SHORT_SYN>(skb, cookie, len)
+    } else {
+        capture_into::<MAX_SYN>(skb, cookie, len)
+    }
+}
+
+#[inline(always)]
+fn capture_into<const N: usize>(skb: *mut __sk_buff, cookie: u64, len: u32) -> bool {
+    let Some(mut entry) = ATTEMPTS.reserve::<Syn<N>>(0) else {
+        return false;
+    };
+    let syn = entry.as_mut_ptr();
+    // SAFETY: the entry has room for a whole record, and len is at most N (see capture()).
+    // What lies beyond len was never written; the reader looks at len bytes only.
+    let copied = unsafe {
+        (&raw mut (*syn).header).write(SynHeader {
+            kind: record_kind::SYN,
+            len,
+            cookie,
+        });
+        bpf_skb_load_bytes(skb.cast(), 0, (&raw mut (*syn).packet).cast(), len)
+    };
+    if copied == 0 {
+        entry.submit(0);
+        true
+    } else {
+        entry.discard(0);
+        false
+    }
+}
+
+/// A socket that no connect hook has judged, or one that isn't bound to one destination.
+#[inline(always)]
+fn untracked(skb: *mut __sk_buff) -> i32 {
+    let load = |offset: u32| {
+        let mut word = [0_u8; 4];
+        // SAFETY: four bytes are copied into four.
+        let copied = unsafe { bpf_skb_load_bytes(skb.cast(), offset, word.as_mut_ptr().cast(), 4) };
+        (copied == 0).then_some(word)
+    };
+    let Some(parsed) = parse(load) else {
+        return ALLOW;
+    };
+    match judge_unseen(&KernelTables, &Sending(skb), &parsed.destination) {
+        Packet::Pass => ALLOW,
+        Packet::Drop(fault) => {
+            count(fault);
+            REFUSE
+        }
+    }
+}
+
+/// The verdict of a socket, if it has one.
+#[inline(always)]
+fn state_of<'a>(sk: *mut bpf_sock) -> Option<&'a mut SocketState> {
+    // SAFETY: sk is a full socket; the kernel keeps the state until the program ends. Two CPUs
+    // that send on one socket at once may both write it: each field is one aligned word, and
+    // every order of the writes ends in one of the two answers.
+    unsafe {
+        let sockets = (&raw const SOCKETS).cast_mut().cast();
+        let state = bpf_sk_storage_get(sockets, sk.cast(), core::ptr::null_mut(), 0);
+        state.cast::<SocketState>().as_mut()
+    }
+}
+
+#[inline(always)]
+fn is_tcp(sk: *mut bpf_sock) -> bool {
+    // SAFETY: sk is a full socket; the field is one word.
+    unsafe { (&raw const (*sk).protocol).read_volatile() == u32::from(protocol::TCP) }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+//! What happens to a connect without a grant, while the daemon lives.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_setsockopt;
+use aya_ebpf::programs::SockAddrContext;
+use stile_common::{Attempt, SocketState, disposition, fault, first, verdict};
+use stile_gate::{Destination, Tables as _};
+
+use crate::connect::{FRESH, Family, forget, judge, remember};
+use crate::maps::{HELD, KernelTables, UNREAD, count};
+use crate::{ALLOW, REFUSE, report};
+
+/// `BPF_ANY`.
+const ANY: u64 = 0;
+/// `IPPROTO_TCP` as an option level, and `TCP_SYNCNT` (tcp(7)).
+const SOL_TCP: i32 = 6;
+const TCP_SYNCNT: i32 = 7;
+
+/// Holds, rejects or denies. The connect is judged anew: what the first program found can't be
+/// handed over, and a grant may have come in between.
+#[inline(always)]
+pub fn ask(context: &SockAddrContext, family: Family) -> i32 {
+    judge(context, family, |destination, ask| {
+        if is_silent() {
+            count(fault::DAEMON_SILENT);
+            return REFUSE;
+        }
+        let disposition = match ask.first {
+            first::HOLD => disposition::HELD,
+            first::REJECT => disposition::REJECTED,
+            _ => disposition::DENIED,
+        };
+        let outcome = report::Outcome {
+            disposition,
+            endpoint: ask.endpoint,
+            subject: ask.subject,
+            grant: 0,
+        };
+        let mut record = MaybeUninit::<Attempt>::uninit();
+        // SAFETY: there is room for a record, and it is whole afterwards.
+        let attempt = unsafe {
+            report::write(record.as_mut_ptr(), context, destination, outcome);
+            record.assume_init_ref()
+        };
+        if disposition == disposition::HELD {
+            return hold(context, destination, attempt);
+        }
+        if report::to_daemon(attempt).is_err() {
+            count(fault::RING_FULL);
+        }
+        REFUSE
+    })
+}
+
+/// Parks the socket, if it can be remembered and reported.
+#[inline(always)]
+fn hold(context: &SockAddrContext, destination: &Destination, attempt: &Attempt) -> i32 {
+    let state = SocketState {
+        verdict: verdict::HELD,
+        endpoint: attempt.endpoint,
+        subject: attempt.subject,
+        ..FRESH
+    };
+    if remember(context, destination, state) == REFUSE {
+        return REFUSE;
+    }
+    if let Err(fault) = write_down(attempt) {
+        forget(context, destination);
+        count(fault);
+        return REFUSE;
+    }
+    prolong(context);
+    ALLOW
+}
+
+/// Notes the attempt for the daemon and for the one after it.
+#[inline(always)]
+fn write_down(attempt: &Attempt) -> Result<(), u32> {
+    if HELD.insert(attempt.cookie, attempt, ANY).is_err() {
+        return Err(fault::HELD_FULL);
+    }
+    if report::to_daemon(attempt).is_err() {
+        let _ = HELD.remove(attempt.cookie);
+        return Err(fault::RING_FULL);
+    }
+    Ok(())
+}
+
+/// True if the daemon has left an attempt unread for longer than its patience.
+#[inline(always)]
+fn is_silent() -> bool {
+    let (Some(unread), Some(config)) = (UNREAD.get_ptr_mut(0), KernelTables.config()) else {
+        return true;
+    };
+    let now = KernelTables.now();
+    // SAFETY: the element lives as long as the map; it is one aligned word, which the daemon
+    // sets to 0 and the gate to a time. Whichever of two gates writes, the time is right.
+    unsafe {
+        let since = unread.read_volatile();
+        if since == 0 {
+            unread.write_volatile(now);
+            return false;
+        }
+        now > since && now - since > config.patience_ns
+    }
+}
+
+/// Gives a held socket as many SYN retransmissions as the longest hold needs. It goes on with
+/// its own number if the kernel won't: the hold may then end early.
+#[inline(always)]
+fn prolong(context: &SockAddrContext) {
+    let Some(config) = KernelTables.config() else {
+        return;
+    };
+    if config.syn_count == 0 {
+        return;
+    }
+    let mut count = config.syn_count as i32;
+    // SAFETY: the context is the program's own, the option value is an int on the stack.
+    unsafe {
+        bpf_setsockopt(
+            context.sock_addr.cast(),
+            SOL_TCP,
+            TCP_SYNCNT,
+            (&raw mut count).cast(),
+            size_of::<i32>() as i32,
+        );
+    }
+}

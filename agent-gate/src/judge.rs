@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+//! The decision itself, cheapest question first.
+
+use stile_common::{
+    Config, ENDPOINT_ANY, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES,
+    PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN, fault, first, protocol, scope,
+};
+
+use crate::destination::{Address, Destination};
+
+/// The maps that the daemon fills.
+pub trait Tables {
+    /// The class of the longest protected prefix that covers the address.
+    fn class_of(&self, address: &Address) -> Option<u32>;
+    /// A port class.
+    fn class(&self, class: u32) -> Option<&PortClass>;
+    /// What happens at a first attempt; one of [`first`].
+    fn first(&self, key: &FirstKey) -> Option<u32>;
+    /// A grant, live or not.
+    fn grant(&self, key: &GrantKey) -> Option<GrantValue>;
+    /// Whose session a cgroup `user-UID.slice` is.
+    fn slice_owner(&self, cgroup: u64) -> Option<u32>;
+    /// The gate's settings.
+    fn config(&self) -> Option<&Config>;
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
+    fn now(&self) -> u64;
+}
+
+/// What the kernel knows of the process (or the socket) that acts.
+pub trait Process {
+    /// Its uid.
+    fn uid(&self) -> u32;
+    /// The id of its cgroup's ancestor at a level below the root; 0 if it isn't that deep.
+    fn ancestor(&self, level: u32) -> u64;
+    /// The socket's cookie.
+    fn cookie(&self) -> u64;
+}
+
+/// What happens to an attempt. Each refusal says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// Not the gate's business.
+    Unprotected,
+    /// Protected, but the process isn't gated.
+    Exempt(u32),
+    /// A live grant lets it pass.
+    Granted {
+        /// The endpoint.
+        endpoint: u32,
+        /// Who.
+        subject: u32,
+        /// By what, until when.
+        grant: GrantValue,
+    },
+    /// No grant: hold, reject or deny, as `first` says.
+    Ask {
+        /// The endpoint.
+        endpoint: u32,
+        /// Who.
+        subject: u32,
+        /// One of [`first`].
+        first: u32,
+    },
+    /// The maps contradict each other: deny and count; one of [`fault`].
+    Fault(u32),
+}
+
+/// Judges a connect.
+#[inline(always)]
+pub fn judge_connect(
+    tables: &impl Tables,
+    process: &impl Process,
+    destination: &Destination,
+) -> Verdict {
+    let endpoint = match endpoint_of(tables, destination) {
+        Ok(0) => return Verdict::Unprotected,
+        Ok(endpoint) => endpoint,
+        Err(fault) => return Verdict::Fault(fault),
+    };
+    let Some(config) = tables.config() else {
+        return Verdict::Fault(fault::INCONSISTENT);
+    };
+    let Some(subject) = subject_of(tables, config, process) else {
+        return Verdict::Exempt(endpoint);
+    };
+    if let Some(grant) = live_grant(tables, process.cookie(), subject, endpoint) {
+        return Verdict::Granted {
+            endpoint,
+            subject,
+            grant,
+        };
+    }
+    let first = first_of(tables, endpoint, subject);
+    // Only TCP has a handshake that can be parked.
+    let first = if first == first::HOLD && destination.protocol != protocol::TCP {
+        first::REJECT
+    } else {
+        first
+    };
+    Verdict::Ask {
+        endpoint,
+        subject,
+        first,
+    }
+}
+
+/// What happens to a packet of a socket that passed no connect hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Packet {
+    /// It may leave.
+    Pass,
+    /// It may not; one of [`fault`].
+    Drop(u32),
+}
+
+/// Judges a packet of a socket that no connect hook has seen, and of every socket that isn't
+/// bound to one destination: raw sockets, unconnected UDP, sockets older than the agent.
+#[inline(always)]
+pub fn judge_unseen(
+    tables: &impl Tables,
+    socket: &impl Process,
+    destination: &Destination,
+) -> Packet {
+    match judge_connect(tables, socket, destination) {
+        Verdict::Unprotected | Verdict::Exempt(_) | Verdict::Granted { .. } => Packet::Pass,
+        Verdict::Ask { .. } if destination.port == PORT_UNKNOWN => Packet::Drop(fault::UNPARSED),
+        Verdict::Ask { .. } => Packet::Drop(fault::UNSEEN_SOCKET),
+        Verdict::Fault(fault) => Packet::Drop(fault),
+    }
+}
+
+/// The endpoint that a destination belongs to; 0 if none.
+///
+/// # Errors
+/// [`fault::INCONSISTENT`] if the prefix names a class that isn't there.
+#[inline(always)]
+pub fn endpoint_of(tables: &impl Tables, destination: &Destination) -> Result<u32, u32> {
+    if !destination.has_ports() {
+        return Ok(0);
+    }
+    let Some(class) = tables.class_of(&destination.address) else {
+        return Ok(0);
+    };
+    let Some(class) = tables.class(class) else {
+        return Err(fault::INCONSISTENT);
+    };
+    for (index, range) in class.ranges.iter().enumerate().take(MAX_CLASS_PORTS) {
+        if index as u32 >= class.len {
+            break;
+        }
+        if covers(range, destination) {
+            return Ok(range.endpoint);
+        }
+    }
+    Ok(0)
+}
+
+#[inline(always)]
+fn covers(range: &PortRange, destination: &Destination) -> bool {
+    let spoken = match destination.protocol {
+        protocol::UDP_LITE => protocol::UDP,
+        other => other,
+    };
+    let any = range.protocol == protocol::ANY || destination.protocol == protocol::UNKNOWN;
+    if !any && range.protocol != spoken {
+        return false;
+    }
+    destination.port == PORT_UNKNOWN
+        || (destination.port >= u32::from(range.first) && destination.port <= u32::from(range.last))
+}
+
+/// Who is asked: the owner of the session's slice, else a gated uid itself, else nobody.
+#[inline(always)]
+fn subject_of(tables: &impl Tables, config: &Config, process: &impl Process) -> Option<u32> {
+    if config.user_slice != 0 && process.ancestor(config.user_slice_level) == config.user_slice {
+        let session = process.ancestor(config.user_slice_level.wrapping_add(1));
+        return Some(tables.slice_owner(session).unwrap_or(UID_UNKNOWN));
+    }
+    let uid = process.uid();
+    for (index, range) in config.uids.iter().enumerate().take(MAX_UID_RANGES) {
+        if index as u32 >= config.uid_ranges {
+            break;
+        }
+        if uid >= range.first && uid <= range.last {
+            return Some(uid);
+        }
+    }
+    None
+}
+
+/// The grant of a user, or else of the socket, for an endpoint. It may have expired.
+#[inline(always)]
+fn grant_of(tables: &impl Tables, cookie: u64, subject: u32, endpoint: u32) -> Option<GrantValue> {
+    if subject != UID_UNKNOWN {
+        let key = GrantKey {
+            id: u64::from(subject),
+            scope: scope::USER,
+            endpoint,
+        };
+        if let Some(grant) = tables.grant(&key) {
+            return Some(grant);
+        }
+    }
+    tables.grant(&GrantKey {
+        id: cookie,
+        scope: scope::SOCKET,
+        endpoint,
+    })
+}
+
+/// The grant that lets a new connection, or one that is held, through now.
+#[inline(always)]
+pub fn live_grant(
+    tables: &impl Tables,
+    cookie: u64,
+    subject: u32,
+    endpoint: u32,
+) -> Option<GrantValue> {
+    let grant = grant_of(tables, cookie, subject, endpoint)?;
+    (tables.now() < grant.expires_ns).then_some(grant)
+}
+
+/// The grant that a connection which was let through goes on under: one that was not revoked
+/// and does not cut yet.
+#[inline(always)]
+pub fn kept_grant(
+    tables: &impl Tables,
+    cookie: u64,
+    subject: u32,
+    endpoint: u32,
+) -> Option<GrantValue> {
+    let grant = grant_of(tables, cookie, subject, endpoint)?;
+    (tables.now() < grant.cut_ns).then_some(grant)
+}
+
+#[inline(always)]
+fn first_of(tables: &impl Tables, endpoint: u32, subject: u32) -> u32 {
+    // Somebody unknown may turn out to be anybody: the daemon finds out and decides.
+    if subject == UID_UNKNOWN {
+        return first::HOLD;
+    }
+    tables
+        .first(&FirstKey {
+            endpoint,
+            uid: subject,
+        })
+        .or_else(|| {
+            tables.first(&FirstKey {
+                endpoint,
+                uid: UID_ANY,
+            })
+        })
+        .unwrap_or(first::DENY)
+}
+
+const _: () = assert!(ENDPOINT_ANY == 0, "endpoint_of says 0 for none");
