@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Time-based one-time codes (RFC 6238): SHA-1, 6 digits, 30 seconds, one step of skew. Most
+//! authenticator apps know nothing else, and some silently ignore what asks for more.
+
+use std::time::Duration;
+
+use totp_rs::{Algorithm, Builder, Secret, Totp};
+use zeroize::Zeroizing;
+
+use super::FactorKind;
+use crate::clock::Now;
+use crate::ids::{ElevationId, Uid};
+use crate::ledger::{
+    BootId, Ledger, LedgerError, NewElevation, StepOutcome, Throttle, TotpSecret, TotpStep,
+};
+
+/// Longest text that is looked at as a code; six digits and any grouping fit well.
+const MAX_CODE_TEXT: usize = 32;
+
+/// Proof that a user passed a factor just now. Not `Clone`: one proof, one use.
+///
+/// Only [`verify_totp`] makes one, and only after the ledger recorded the code as used.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Verified {
+    uid: Uid,
+    realm: String,
+    factor: FactorKind,
+    elevation: ElevationId,
+    proven: Now,
+}
+
+impl Verified {
+    fn new(elevation: ElevationId, stored: NewElevation) -> Self {
+        Self {
+            uid: stored.uid,
+            realm: stored.realm,
+            factor: stored.factor,
+            elevation,
+            proven: stored.proven,
+        }
+    }
+
+    /// Who proved it.
+    #[must_use]
+    pub fn uid(&self) -> Uid {
+        self.uid
+    }
+
+    /// The realm it was proven for.
+    #[must_use]
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// How.
+    #[must_use]
+    pub fn factor(&self) -> FactorKind {
+        self.factor
+    }
+
+    /// Where the ledger keeps it.
+    #[must_use]
+    pub fn elevation(&self) -> ElevationId {
+        self.elevation
+    }
+
+    /// When.
+    #[must_use]
+    pub fn proven(&self) -> Now {
+        self.proven
+    }
+}
+
+/// What became of a code.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verification {
+    /// Right, and used up.
+    Verified(Verified),
+    /// Not right, or used before; counted.
+    Wrong {
+        /// Tries left before the next one has to wait.
+        tries_left: u32,
+        /// It was a right code of a step that is used up. For the audit log: the person who
+        /// typed it is told only that it was wrong.
+        replayed: bool,
+    },
+    /// Not looked at and not counted: too many wrong codes.
+    Throttled {
+        /// How long until the next try.
+        retry: Duration,
+    },
+    /// Not looked at: an administrator has to unlock the user.
+    Locked,
+    /// The user has no secret.
+    NotEnrolled,
+}
+
+/// Checks a one-time code that `uid` gave for `realm`. ASCII spaces and dashes in it are
+/// passed over, as people type `123 456`.
+///
+/// The exclusive borrow keeps another try from slipping in between the throttle and the
+/// count. The answer is durable before it is given (promise S5).
+///
+/// # Errors
+/// If the ledger fails; then nothing is proven (promise S4).
+pub fn verify_totp(
+    ledger: &mut Ledger,
+    uid: Uid,
+    realm: &str,
+    code: &str,
+    now: Now,
+    boot: &BootId,
+) -> Result<Verification, LedgerError> {
+    match ledger.throttle(uid, now.boot, boot)? {
+        Throttle::Open => {}
+        Throttle::Wait(retry) => return Ok(Verification::Throttled { retry }),
+        Throttle::Locked => return Ok(Verification::Locked),
+    }
+    let Some(secret) = ledger.totp_secret(uid)? else {
+        return Ok(Verification::NotEnrolled);
+    };
+    let Some(step) = matching_step(uid, &secret, code, now)? else {
+        let failures = ledger.record_failure(uid, now.boot, boot)?;
+        return Ok(Verification::Wrong {
+            tries_left: failures.tries_left(),
+            replayed: false,
+        });
+    };
+    let elevation = NewElevation {
+        uid,
+        realm: realm.to_owned(),
+        factor: FactorKind::Totp,
+        proven: now,
+        boot: boot.clone(),
+    };
+    Ok(match ledger.consume_step(step, &elevation)? {
+        StepOutcome::Consumed { elevation: id } => {
+            Verification::Verified(Verified::new(id, elevation))
+        }
+        StepOutcome::Replayed(failures) => Verification::Wrong {
+            tries_left: failures.tries_left(),
+            replayed: true,
+        },
+    })
+}
+
+/// The step that the code belongs to: the current one, or the one before or after it.
+pub(super) fn matching_step(
+    uid: Uid,
+    secret: &TotpSecret,
+    code: &str,
+    now: Now,
+) -> Result<Option<TotpStep>, LedgerError> {
+    if code.len() > MAX_CODE_TEXT {
+        return Ok(None);
+    }
+    let digits = Zeroizing::new(code.replace([' ', '-'], ""));
+    let totp = builder(secret)
+        .build()
+        .map_err(|cause| LedgerError::Record {
+            object: format!("the TOTP secret of uid {uid}"),
+            cause: cause.to_string(),
+        })?;
+    Ok(check(&totp, &digits, now))
+}
+
+fn check(totp: &Totp, digits: &str, now: Now) -> Option<TotpStep> {
+    totp.check(digits, now.wall.seconds()).map(TotpStep)
+}
+
+/// The one set of parameters that is used; `build` refuses secrets below 128 bits.
+pub(super) fn builder(secret: &TotpSecret) -> Builder {
+    Builder::new()
+        .with_algorithm(Algorithm::SHA1)
+        .with_digits(6)
+        .with_step_duration(30)
+        .with_skew(1)
+        .with_secret(Secret::from(secret.as_bytes()))
+}
