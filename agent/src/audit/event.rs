@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is recorded. The names of fields and events are an interface: people search for them.
+//!
+//! Text that a process chose (paths, comm, cgroups) comes escaped from where it was read; the
+//! log makes any text safe for terminals and bounds its length.
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    Attempt, Challenge, ChallengeEnd, Closed, Connection, Decision, FactorUse, Grant, GrantEnd,
+    Subject,
+};
+use crate::clock::{BootTime, Now, WallTime};
+use crate::ids::Uid;
+use crate::verify::FactorKind;
+
+/// Most policy errors that one record lists; the rest is counted.
+const MAX_ERRORS: usize = 20;
+
+/// One record.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    #[serde(serialize_with = "as_text")]
+    time: WallTime,
+    boot_ns: BootTime,
+    #[serde(flatten)]
+    event: Event,
+}
+
+impl Record {
+    /// What happened at `now`.
+    #[must_use]
+    pub fn new(now: Now, event: Event) -> Self {
+        Self {
+            time: now.wall,
+            boot_ns: now.boot,
+            event,
+        }
+    }
+}
+
+fn as_text<S: Serializer>(time: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The log begins. Only the log itself writes it.
+    Genesis {
+        /// A random id of this chain.
+        chain: String,
+        /// The host's name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
+    /// The daemon runs.
+    DaemonStarted {
+        /// Its version.
+        version: String,
+        /// First 16 hex digits of the policy's SHA-256.
+        policy: String,
+        /// Length of a line of this log that a crash had cut short; 0 if none was.
+        repaired_bytes: u64,
+        /// True if the kernel program of an earlier daemon was still in place.
+        adopted: bool,
+    },
+    /// The daemon ends in good order.
+    DaemonStopped {},
+    /// A policy holds from now on.
+    PolicyLoaded {
+        /// First 16 hex digits of its SHA-256.
+        policy: String,
+        /// How many endpoints it protects.
+        endpoints: usize,
+        /// How many rules it has.
+        rules: usize,
+    },
+    /// A policy was refused, and the running one stays. See [`Event::policy_refused`].
+    PolicyRefused {
+        /// Its first errors.
+        errors: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A process tried to reach a protected endpoint.
+    Attempt(Attempt),
+    /// What the policy says to that.
+    Decision(Decision),
+    /// A user is asked for proof.
+    Challenge(Challenge),
+    /// The asking is over.
+    ChallengeEnded(ChallengeEnd),
+    /// A user gave a code.
+    Factor(FactorUse),
+    /// A grant is about to take effect.
+    Grant(Grant),
+    /// A connection goes on, or passed, under a live grant.
+    Connection(Connection),
+    /// A grant reached its end.
+    GrantExpired(GrantEnd),
+    /// A grant was ended early.
+    GrantRevoked {
+        /// The grant.
+        #[serde(flatten)]
+        end: GrantEnd,
+        /// Who ended it.
+        by: Uid,
+    },
+    /// stile ended a connection.
+    ConnectionClosedByStile(Closed),
+    /// A user has a new factor.
+    Enrolled {
+        /// The user.
+        #[serde(flatten)]
+        subject: Subject,
+        /// The factor.
+        factor: FactorKind,
+        /// Who enrolled them.
+        by: Uid,
+    },
+    /// An administrator reset a user's failures.
+    Unlocked {
+        /// The user.
+        #[serde(flatten)]
+        subject: Subject,
+        /// Who did.
+        by: Uid,
+    },
+    /// Events that could not be recorded one by one.
+    EventsLost {
+        /// Of what kind.
+        kind: String,
+        /// How many.
+        count: u64,
+    },
+    /// Something failed, and access was refused because of it.
+    Fault {
+        /// What, in words.
+        what: String,
+    },
+}
+
+impl Event {
+    /// A [`Event::PolicyRefused`] that lists the first errors and counts the others.
+    pub fn policy_refused<E: ToString>(errors: &[E]) -> Self {
+        let listed = errors.len().min(MAX_ERRORS);
+        Self::PolicyRefused {
+            errors: errors[..listed].iter().map(E::to_string).collect(),
+            more: errors.len() - listed,
+        }
+    }
+}

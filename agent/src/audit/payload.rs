@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the events of the way of data carry.
+
+use serde::Serialize;
+
+use super::{Destination, Flow, ProcessFacts, Subject};
+use crate::clock::BootTime;
+use crate::ids::{ChallengeId, ElevationId, GrantId, SocketCookie};
+use crate::verify::FactorKind;
+
+/// A connect that the kernel reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// What connects where.
+    #[serde(flatten)]
+    pub flow: Flow,
+    /// When the kernel saw it.
+    pub seen_boot_ns: BootTime,
+    /// What the kernel did: `held`, `rejected`, `denied` or `granted`.
+    pub disposition: String,
+}
+
+/// What the policy said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// What connects where.
+    #[serde(flatten)]
+    pub flow: Flow,
+    /// The answer.
+    pub outcome: DecisionOutcome,
+    /// The rule that gave it; none if no rule matched.
+    pub rule: Option<String>,
+    /// Why, in words.
+    pub reason: String,
+    /// The elevation that it rests on, if it rests on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationId>,
+}
+
+/// An answer of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecisionOutcome {
+    /// A rule lets it through without proof.
+    Allow,
+    /// An earlier proof is good enough.
+    Elevated,
+    /// The user has to prove who they are.
+    Challenge,
+    /// No.
+    Deny,
+}
+
+/// A request for proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Challenge {
+    /// Its id.
+    pub challenge: ChallengeId,
+    /// The first connection that waits for it.
+    #[serde(flatten)]
+    pub flow: Flow,
+    /// The rule that asks.
+    pub rule: String,
+    /// The realm that the proof will hold in.
+    pub realm: String,
+    /// What is accepted as proof.
+    pub factors: Vec<FactorKind>,
+    /// How long it can be answered.
+    pub hold_seconds: u64,
+}
+
+/// The end of a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChallengeEnd {
+    /// Its id.
+    pub challenge: ChallengeId,
+    /// Who was asked.
+    pub subject: Subject,
+    /// The endpoint.
+    pub endpoint: String,
+    /// The rule that asked.
+    pub rule: String,
+    /// How it ended.
+    pub outcome: ChallengeOutcome,
+    /// How many connections waited for it.
+    pub waiting: u32,
+    /// Microseconds that it was open.
+    pub latency_us: u64,
+}
+
+/// How a challenge ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChallengeOutcome {
+    /// With proof.
+    Approved,
+    /// The user didn't want the connection.
+    Denied,
+    /// Nobody answered in time.
+    TimedOut,
+    /// All connections that waited were gone, or the policy changed.
+    Withdrawn,
+    /// With a fault of stile.
+    Failed,
+}
+
+/// A code that a user gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FactorUse {
+    /// The user.
+    pub subject: Subject,
+    /// The factor.
+    pub factor: FactorKind,
+    /// What became of it.
+    pub outcome: FactorOutcome,
+    /// The challenge that it answered; none when it confirmed an enrollment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeId>,
+    /// The elevation that it earned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationId>,
+}
+
+/// What became of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorOutcome {
+    /// Right.
+    Accepted,
+    /// Wrong.
+    Wrong,
+    /// Right once, and used before.
+    Replayed,
+    /// Not looked at: too many wrong ones.
+    Throttled,
+    /// Not looked at: the user is locked out.
+    Locked,
+    /// The user has no such factor.
+    NotEnrolled,
+}
+
+/// A grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grant {
+    /// Its id.
+    pub grant: GrantId,
+    /// Whose it is.
+    pub subject: Subject,
+    /// The endpoint that it opens.
+    pub endpoint: String,
+    /// The rule behind it.
+    pub rule: String,
+    /// `user` or `socket`.
+    pub scope: String,
+    /// The socket, if that is its scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<SocketCookie>,
+    /// The factor that earned it; none if the rule asks for none.
+    pub factor: Option<FactorKind>,
+    /// The elevation that it rests on; none if the rule asks for none.
+    pub elevation: Option<ElevationId>,
+    /// When it ends.
+    pub expires_boot_ns: BootTime,
+    /// How long it lasts.
+    pub ttl_seconds: u64,
+}
+
+/// The end of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantEnd {
+    /// Its id.
+    pub grant: GrantId,
+    /// Whose it was.
+    pub subject: Subject,
+    /// The endpoint that it opened.
+    pub endpoint: String,
+    /// The rule behind it.
+    pub rule: String,
+    /// Live connections that end with it.
+    pub connections: u32,
+}
+
+/// A connection under a live grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Connection {
+    /// What connects where.
+    #[serde(flatten)]
+    pub flow: Flow,
+    /// The grant.
+    pub grant: GrantId,
+    /// The rule behind the grant.
+    pub rule: String,
+    /// The factor that earned the grant; none if the rule asks for none.
+    pub factor: Option<FactorKind>,
+    /// How it got through.
+    pub passage: Passage,
+    /// Microseconds between the attempt and its release; none if it was not held.
+    pub latency_us: Option<u64>,
+}
+
+/// How a connection got through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Passage {
+    /// It was held, and then let go on.
+    Released,
+    /// The grant was there before it.
+    Passed,
+}
+
+/// A connection that stile ended. What opened it is unknown if an earlier daemon let it through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Closed {
+    /// The socket.
+    pub socket: SocketCookie,
+    /// The endpoint.
+    pub endpoint: String,
+    /// Why.
+    pub reason: CloseReason,
+    /// Who was asked.
+    pub subject: Option<Subject>,
+    /// What opened it.
+    pub process: Option<ProcessFacts>,
+    /// Where it went.
+    pub destination: Option<Destination>,
+    /// The grant that it had.
+    pub grant: Option<GrantId>,
+    /// The rule behind the grant, or the one that refused it.
+    pub rule: Option<String>,
+    /// Microseconds since the attempt.
+    pub latency_us: Option<u64>,
+}
+
+/// Why stile ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseReason {
+    /// The user or the policy said no.
+    Denied,
+    /// Nobody answered in time.
+    TimedOut,
+    /// Its grant expired.
+    Expired,
+    /// Its grant was revoked.
+    Revoked,
+    /// stile had a fault.
+    Fault,
+}
