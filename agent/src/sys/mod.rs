@@ -1,2 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
+//! What the agent asks of Linux itself, and the only place with `unsafe`.
+//!
+//! Everything here is mechanism: which process, which socket, which namespace. Who may do
+//! what is decided elsewhere.
+
+pub mod boot_timer;
+pub mod cgroup;
+pub mod file;
+pub mod netns;
+pub mod pidfd;
+pub mod process;
+pub mod replay;
+pub mod sock_diag;
+pub mod socket;
+
+mod watch;

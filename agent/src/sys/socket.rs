@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Facts of one socket.
+#![expect(unsafe_code, reason = "nix has no wrapper of SO_COOKIE")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+
+use crate::ids::SocketCookie;
+
+/// The kernel's name of a socket (`SO_COOKIE`, socket(7)).
+///
+/// # Errors
+/// If `fd` is no socket.
+pub fn cookie_of(fd: &impl AsFd) -> io::Result<SocketCookie> {
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or_default();
+    // SAFETY: `cookie` and `length` outlive the call, and `length` says how many bytes of
+    // `cookie` the kernel may write. `fd` is borrowed, so it is open.
+    let returned = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(returned)?;
+    Ok(SocketCookie(cookie))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sockets_have_two_cookies_and_a_file_has_none() {
+        let first = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let second = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let cookie = cookie_of(&first).unwrap();
+        assert_ne!(cookie, SocketCookie(0));
+        assert_eq!(cookie, cookie_of(&first).unwrap());
+        assert_ne!(cookie, cookie_of(&second).unwrap());
+        cookie_of(&tempfile::tempfile().unwrap()).unwrap_err();
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Waiting for a file descriptor in tokio.
+#![expect(
+    unsafe_code,
+    reason = "tokio asks its caller to promise that the descriptor stays the same"
+)]
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Registers `fd` with the running tokio runtime, for reading.
+///
+/// # Errors
+/// If the descriptor can't be polled.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and its number never changes until it is dropped, and the
+    // `AsyncFd` owns it. Nothing but the `OwnedFd` closes that number.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
+        .map_err(|refused| refused.into_parts().1)
+}
