@@ -1,2 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
+//! The agent on the system bus, as `org.stile.Agent1`: what people ask and answer.
+//!
+//! Who a caller is comes from the bus daemon alone (promise S7); each call becomes one
+//! [`service::Request`] to the pipeline. A bus that is missing or lost never weakens the gate:
+//! nobody can answer then, so what is held runs into its time limit (promise S4).
+
+mod client;
+mod interface;
+mod limit;
+mod refused;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use zbus::Connection;
+use zbus::connection::Builder;
+
+pub use client::{AgentClient, ClientError};
+pub use refused::Refused;
+
+use crate::service;
+use interface::Agent;
+
+/// The name that the agent owns on the bus, and the interface it has there.
+pub const NAME: &str = "org.stile.Agent1";
+/// The object that has the interface.
+pub const PATH: &str = "/org/stile/Agent1";
+/// Where the system bus is if `DBUS_SYSTEM_BUS_ADDRESS` doesn't say otherwise (D-Bus
+/// specification, "Well-known Message Bus Instances").
+const DEFAULT_SYSTEM_BUS: &str = "unix:path=/var/run/dbus/system_bus_socket";
+
+/// How long the bus may take to let us in, and to say who a caller is. It answers in
+/// microseconds; one that takes longer than this is as good as lost.
+const BUS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The agent's place on the bus. It leaves the bus when this is dropped.
+#[must_use = "the agent leaves the bus when this is dropped"]
+pub struct BusService {
+    connection: Connection,
+}
+
+impl BusService {
+    /// Waits until the bus is lost. The caller reports it and calls [`serve`] again later.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+}
+
+impl fmt::Debug for BusService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.connection.unique_name().map(|name| name.as_str());
+        f.debug_tuple("BusService").field(&name).finish()
+    }
+}
+
+/// Why the agent isn't on the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// There is no bus, or it doesn't let us in.
+    #[error("no D-Bus system bus at {address}: {}; is dbus running?", Plain(.cause))]
+    NoBus {
+        /// The address that was tried.
+        address: String,
+        /// What went wrong.
+        #[source]
+        cause: zbus::Error,
+    },
+    /// Somebody else has the name, most likely another stiled.
+    #[error("another process owns {NAME} on the system bus; is stiled running twice?")]
+    NameTaken,
+    /// The bus has no policy that lets us have the name.
+    #[error(
+        "the system bus doesn't let this process own {NAME}; install \
+         /usr/share/dbus-1/system.d/{NAME}.conf, run as root, and reload dbus"
+    )]
+    NameRefused(#[source] zbus::Error),
+}
+
+/// Joins the system bus and answers there until the bus is lost or the result is dropped.
+///
+/// `requests` is bounded by its maker; a full one is answered with [`service::Refusal::Busy`].
+///
+/// # Errors
+/// If there is no bus, or the name can't be had. Neither is fatal to a daemon that enforces:
+/// it reports the problem and tries again.
+pub async fn serve(requests: mpsc::Sender<service::Request>) -> Result<BusService, BusError> {
+    serve_at(&system_bus(), requests).await
+}
+
+/// [`serve`] on the bus at this address.
+async fn serve_at(
+    address: &str,
+    requests: mpsc::Sender<service::Request>,
+) -> Result<BusService, BusError> {
+    // The builder asks for the name last, so that there is no moment at which the name is
+    // ours and nobody answers. It always sets DO_NOT_QUEUE; left alone it would also take the
+    // name from another stiled, and let others take it from us.
+    let builder = Builder::address(address)
+        .method_timeout(BUS_PATIENCE)
+        .serve_at(PATH, Agent::new(requests))
+        .allow_name_replacements(false)
+        .replace_existing_names(false)
+        .name(NAME);
+    let connection = join(builder).await.map_err(|cause| match cause {
+        zbus::Error::NameTaken => BusError::NameTaken,
+        cause if access_denied(&cause) => BusError::NameRefused(cause),
+        cause => BusError::NoBus {
+            address: address.to_owned(),
+            cause,
+        },
+    })?;
+    Ok(BusService { connection })
+}
+
+/// Connects; a bus that accepts and then says nothing doesn't hang us.
+async fn join(builder: Builder<'_>) -> zbus::Result<Connection> {
+    tokio::time::timeout(BUS_PATIENCE, builder.build())
+        .await
+        .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
+}
+
+fn access_denied(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::FDO(e) if matches!(**e, zbus::fdo::Error::AccessDenied(_)))
+}
+
+/// The address of the system bus, as zbus finds it ([`zbus::Address::system`]).
+fn system_bus() -> String {
+    std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| DEFAULT_SYSTEM_BUS.to_owned())
+}
+
+/// The text of an error of zbus without the name of its type.
+struct Plain<'a>(&'a zbus::Error);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            zbus::Error::Connection(cause, _) => cause.fmt(f),
+            zbus::Error::InputOutput(cause) => cause.fmt(f),
+            other => other.fmt(f),
+        }
+    }
+}

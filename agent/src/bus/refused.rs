@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Refusals as D-Bus errors: `org.stile.Agent1.Error.*`. Their names are part of the
+//! interface and don't change; their texts are for people.
+
+use std::fmt;
+
+use zbus::DBusError;
+
+use crate::service::Refusal;
+
+/// A call that the agent refused, on either side of the bus.
+///
+/// All down to [`Refused::Kernel`] are [`Refusal`]s; each holds the text that the agent chose.
+#[derive(Debug, DBusError)]
+#[zbus(prefix = "org.stile.Agent1.Error", impl_display = false)]
+pub enum Refused {
+    /// [`Refusal::NoSuchChallenge`].
+    NoSuchChallenge(String),
+    /// [`Refusal::NoSuchGrant`].
+    NoSuchGrant(String),
+    /// [`Refusal::NotEnrolled`].
+    NotEnrolled(String),
+    /// [`Refusal::AlreadyEnrolled`].
+    AlreadyEnrolled(String),
+    /// [`Refusal::NoEnrollment`].
+    NoEnrollment(String),
+    /// [`Refusal::NotPermitted`].
+    NotPermitted(String),
+    /// [`Refusal::Busy`].
+    Busy(String),
+    /// [`Refusal::Storage`].
+    Storage(String),
+    /// [`Refusal::Kernel`].
+    Kernel(String),
+    /// An argument that can't be meant, such as a code of a hundred characters.
+    BadArgument(String),
+    /// The bus doesn't say who the caller is.
+    Unidentified(String),
+    /// The agent is about to end and takes no more requests.
+    Stopping(String),
+    /// Not a refusal: the bus failed, or another error came back.
+    #[zbus(error)]
+    Bus(zbus::Error),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::NoSuchChallenge => Self::NoSuchChallenge(text),
+            Refusal::NoSuchGrant => Self::NoSuchGrant(text),
+            Refusal::NotEnrolled => Self::NotEnrolled(text),
+            Refusal::AlreadyEnrolled(_) => Self::AlreadyEnrolled(text),
+            Refusal::NoEnrollment => Self::NoEnrollment(text),
+            Refusal::NotPermitted => Self::NotPermitted(text),
+            Refusal::Busy => Self::Busy(text),
+            Refusal::Storage(_) => Self::Storage(text),
+            Refusal::Kernel(_) => Self::Kernel(text),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchChallenge(text)
+            | Self::NoSuchGrant(text)
+            | Self::NotEnrolled(text)
+            | Self::AlreadyEnrolled(text)
+            | Self::NoEnrollment(text)
+            | Self::NotPermitted(text)
+            | Self::Busy(text)
+            | Self::Storage(text)
+            | Self::Kernel(text)
+            | Self::BadArgument(text)
+            | Self::Unidentified(text)
+            | Self::Stopping(text) => f.write_str(text),
+            Self::Bus(error) => error.fmt(f),
+        }
+    }
+}
