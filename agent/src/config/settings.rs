@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The agent's own settings, `/etc/stile/stile.toml`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use stile_common::{MAX_UID_RANGES, UidRange};
+
+use super::collect::Findings;
+use super::diagnostics::Diagnostics;
+use super::read::{Trust, read_text};
+use super::table::{Table, Value, parse};
+
+/// Where the login uids of this host are defined (login.defs(5)).
+const LOGIN_DEFS: &str = "/etc/login.defs";
+
+/// Highest uid that can be gated: the two above it are no user's
+/// ([`stile_common::UID_UNKNOWN`], [`stile_common::UID_ANY`]).
+const MAX_UID: u32 = stile_common::UID_UNKNOWN - 1;
+
+/// Longest issuer: authenticator apps show about half of it.
+const MAX_ISSUER: usize = 64;
+
+/// The agent's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose processes are gated, besides those below `user.slice`. At most
+    /// [`MAX_UID_RANGES`].
+    pub gated_uids: Vec<UidRange>,
+    /// The cgroup to attach to; the root of the cgroup2 hierarchy if none.
+    pub cgroup: Option<PathBuf>,
+    /// The directory of bpffs in which links and maps are pinned.
+    pub bpffs: PathBuf,
+    /// Where the ledger and the audit log lie.
+    pub state_dir: PathBuf,
+    /// Whether users may enroll themselves.
+    pub self_enroll: bool,
+    /// Whether a user's terminal is told that a connection waits.
+    pub terminal_notice: bool,
+    /// What authenticator apps show as the issuer.
+    pub issuer: String,
+}
+
+impl Settings {
+    /// Reads the settings; those of a file that doesn't exist are the defaults.
+    ///
+    /// # Errors
+    /// Lists every mistake of the file. A file that root doesn't own or others may write is
+    /// one.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        Self::load_as(path, Trust::RootOnly)
+    }
+
+    /// Reads the settings from a file of whatever owner, for a check before it is installed.
+    ///
+    /// # Errors
+    /// Lists every mistake of the file.
+    pub fn load_as(path: &Path, trust: Trust) -> Result<Self, Diagnostics> {
+        let mut findings = Findings::new(path);
+        let root = findings.root();
+        let missing =
+            matches!(fs::symlink_metadata(path), Err(e) if e.kind() == ErrorKind::NotFound);
+        if !missing {
+            read_text(path, root, trust, &mut findings);
+        }
+        let settings = parse(root, &mut findings, read_settings);
+        findings.finish(settings).map(|(settings, _)| settings)
+    }
+}
+
+/// The story of the file, key by key.
+fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settings> {
+    let gated_uids = match table.take("gated_uids") {
+        Some(value) => uid_ranges(&value, findings),
+        None => login_uids(Path::new(LOGIN_DEFS), findings).map(|range| vec![range]),
+    };
+    let cgroup = match table.take("cgroup") {
+        Some(value) => absolute_path(&value, findings).map(Some),
+        None => Some(None),
+    };
+    let bpffs = path_or("/sys/fs/bpf/stile", table.take("bpffs"), findings);
+    let state_dir = path_or("/var/lib/stile", table.take("state_dir"), findings);
+    let self_enroll = boolean_or(true, table.take("self_enroll"), findings);
+    let terminal_notice = boolean_or(true, table.take("terminal_notice"), findings);
+    let issuer = match table.take("issuer") {
+        Some(value) => issuer(&value, findings),
+        None => Some(default_issuer()),
+    };
+    table.finish(
+        &[("uids", "gated_uids"), ("cgroup_path", "cgroup")],
+        findings,
+    );
+    Some(Settings {
+        gated_uids: gated_uids?,
+        cgroup: cgroup?,
+        bpffs: bpffs?,
+        state_dir: state_dir?,
+        self_enroll: self_enroll?,
+        terminal_notice: terminal_notice?,
+        issuer: issuer?,
+    })
+}
+
+fn boolean_or(default: bool, value: Option<Value<'_>>, findings: &mut Findings) -> Option<bool> {
+    value.map_or(Some(default), |value| value.boolean(findings))
+}
+
+fn path_or(default: &str, value: Option<Value<'_>>, findings: &mut Findings) -> Option<PathBuf> {
+    value.map_or_else(
+        || Some(PathBuf::from(default)),
+        |value| absolute_path(&value, findings),
+    )
+}
+
+fn absolute_path(value: &Value<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let text = value.text("an absolute path", findings)?;
+    if !text.starts_with('/') || text.contains('\0') {
+        findings.error(&value.spot(), format!("{text:?} is no absolute path"));
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+/// The Key URI format keeps the colon to itself: it ends the issuer.
+fn issuer(value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = value.text("a name", findings)?;
+    let length = text.chars().count();
+    let odd = |c: char| c.is_control() || c == ':';
+    if text.trim() != text || text.contains(odd) || !(1..=MAX_ISSUER).contains(&length) {
+        findings
+            .error(&value.spot(), format!("{text:?} is no issuer"))
+            .help(format!(
+                "1 to {MAX_ISSUER} characters, without a colon, control characters, or a space \
+                 at either end"
+            ));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn default_issuer() -> String {
+    match nix::unistd::gethostname() {
+        Ok(host) => format!("stile {}", host.to_string_lossy().replace(':', " ")),
+        Err(_) => "stile".to_owned(),
+    }
+}
+
+fn uid_ranges(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<UidRange>> {
+    let items = value.list("a list of uid ranges", "nobody would be gated", findings)?;
+    if items.len() > MAX_UID_RANGES {
+        findings
+            .error(
+                &value.spot(),
+                format!(
+                    "{} ranges, but at most {MAX_UID_RANGES} can be gated",
+                    items.len()
+                ),
+            )
+            .help("join ranges that lie side by side");
+    }
+    // Every item is read, so that each bad one is reported.
+    let ranges: Vec<_> = items.iter().map(|item| uid_range(item, findings)).collect();
+    ranges.into_iter().collect()
+}
+
+fn uid_range(value: &Value<'_>, findings: &mut Findings) -> Option<UidRange> {
+    if value.as_integer().is_some() {
+        let uid = value.integer_in(0..=MAX_UID, "uid", findings)?;
+        return Some(UidRange {
+            first: uid,
+            last: uid,
+        });
+    }
+    let text = value.text("a uid or a range like \"1000-60000\"", findings)?;
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = parse_uid(first)
+        .zip(parse_uid(last))
+        .filter(|(first, last)| first <= last);
+    if range.is_none() {
+        findings
+            .error(&value.spot(), format!("{text:?} is no range of uids"))
+            .help(format!(
+                "write the lower uid first, as in \"1000-60000\"; the highest is {MAX_UID}"
+            ));
+    }
+    range.map(|(first, last)| UidRange { first, last })
+}
+
+/// Digits only: no sign, no space.
+fn parse_uid(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let uid: u32 = digits.then(|| text.parse().ok())??;
+    (uid <= MAX_UID).then_some(uid)
+}
+
+/// `UID_MIN..=UID_MAX` of login.defs(5), each with its usual value where it is not set. What
+/// is set there but can't be read is a mistake: gating other uids than those that log in
+/// would protect nothing.
+fn login_uids(path: &Path, findings: &mut Findings) -> Option<UidRange> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            let file = findings.add_file(path);
+            findings
+                .file_error(file, format!("can't be read: {error}"))
+                .help("or set `gated_uids` in stile.toml");
+            return None;
+        }
+    };
+    let range = login_defs_value(&text, "UID_MIN", 1000)
+        .zip(login_defs_value(&text, "UID_MAX", 60000))
+        .filter(|(first, last)| first <= last);
+    if range.is_none() {
+        let file = findings.add_file(path);
+        findings
+            .file_error(file, "UID_MIN and UID_MAX are no range of uids")
+            .help("correct them, or set `gated_uids` in stile.toml");
+    }
+    range.map(|(first, last)| UidRange { first, last })
+}
+
+/// The last setting of a key counts, as for shadow's tools.
+fn login_defs_value(text: &str, key: &str, default: u32) -> Option<u32> {
+    text.lines()
+        .filter_map(|line| line.trim().split_once(char::is_whitespace))
+        .rfind(|(name, _)| *name == key)
+        .map_or(Some(default), |(_, value)| {
+            parse_uid(value.trim().trim_matches('"'))
+        })
+}
+
+#[cfg(test)]
+mod tests;
