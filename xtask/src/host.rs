@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The machine that the tasks run on: which distribution it is, and installing its packages.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{say, workspace};
+
+/// Whether packages may be installed without asking.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Consent {
+    given: bool,
+}
+
+impl Consent {
+    /// Given by `--yes`, or by `CI=true` in the environment.
+    pub(crate) fn new(yes: bool) -> Self {
+        let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+        Self { given: yes || ci }
+    }
+
+    /// True if the person (or the flag) agrees to run this command.
+    fn to_run(self, command: &str) -> Result<bool> {
+        if self.given {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Ok(false);
+        }
+        eprint!("  Run `{command}` now? [Y/n] ");
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        if std::io::stdin().lock().read_line(&mut answer)? == 0 {
+            return Ok(false);
+        }
+        Ok(matches!(
+            answer.trim().to_ascii_lowercase().as_str(),
+            "" | "y" | "yes"
+        ))
+    }
+}
+
+/// True on Debian, Ubuntu and what is made from them.
+pub(crate) fn has_apt() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    is_debian_like(&release) && workspace::which("apt-get").is_some()
+}
+
+/// Judges os-release(5).
+fn is_debian_like(release: &str) -> bool {
+    release
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(key, _)| matches!(*key, "ID" | "ID_LIKE"))
+        .flat_map(|(_, value)| value.trim_matches(['"', '\'']).split_whitespace())
+        .any(|id| matches!(id, "debian" | "ubuntu"))
+}
+
+/// Installs packages with apt-get, after having asked.
+///
+/// # Errors
+/// If the person says no, if nobody can be asked, or if apt-get fails; each names the command
+/// to run by hand.
+pub(crate) fn apt_install(packages: &[&str], consent: Consent) -> Result<()> {
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend(packages);
+    let shown = format!("{}apt-get {}", sudo_prefix(), arguments.join(" "));
+    if !consent.to_run(&shown)? {
+        bail!("not installed; run `{shown}` yourself, or give --yes");
+    }
+    if !packages.iter().all(|package| is_known(package)) {
+        say::step("apt-get update");
+        apt_get(&["update"])?;
+    }
+    say::step(format!("apt-get {}", arguments.join(" ")));
+    apt_get(&arguments)
+}
+
+/// True if apt could install this package.
+pub(crate) fn is_known(package: &str) -> bool {
+    Command::new("apt-cache")
+        .args(["show", "--no-all-versions", package])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = as_root("env")?;
+    command
+        .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"])
+        .args(arguments);
+    workspace::run(&mut command)
+}
+
+/// A command that runs as root, through sudo if need be.
+pub(crate) fn as_root(program: &str) -> Result<Command> {
+    if is_root() {
+        return Ok(Command::new(program));
+    }
+    let sudo = workspace::which("sudo")
+        .context("installing packages needs root, and there is no sudo; run this as root once")?;
+    let mut command = Command::new(sudo);
+    command.arg(program);
+    Ok(command)
+}
+
+/// True for root.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+fn sudo_prefix() -> &'static str {
+    if is_root() { "" } else { "sudo " }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_debian_like;
+
+    #[test]
+    fn debian_and_what_is_made_from_it_have_apt() {
+        assert!(is_debian_like("NAME=x\nID=debian\n"));
+        assert!(is_debian_like("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+    }
+
+    #[test]
+    fn others_do_not() {
+        assert!(!is_debian_like(
+            "ID=\"rhel\"\nID_LIKE=\"fedora\"\nNAME=debian\n"
+        ));
+        assert!(!is_debian_like(""));
+    }
+}
