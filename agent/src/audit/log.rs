@@ -129,3 +129,11 @@ impl AuditLog {
         })
     }
 }
+
+impl Drop for AuditLog {
+    /// A child that another thread forks just now holds the file too, until it runs its
+    /// program; the lock must not wait for that. What was not committed is lost.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}

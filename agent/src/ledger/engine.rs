@@ -55,13 +55,36 @@ engine_fault!(
 );
 
 impl Engine {
+    /// Opens a ledger that is there.
     pub(super) fn open(path: &Path, file: File) -> Result<Self, LedgerError> {
+        // The engine would take an empty file for a new one, and all used codes be forgotten.
+        if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            return Err(no_ledger(path, "it is empty"));
+        }
+        let engine = Self::start(path, file)?;
+        match engine.schema()? {
+            Some(SCHEMA) => Ok(engine),
+            None => Err(no_ledger(path, "it has no schema version")),
+            Some(found) => Err(LedgerError::NewerSchema {
+                path: path.to_owned(),
+                found,
+                known: SCHEMA,
+            }),
+        }
+    }
+
+    /// Makes a ledger in an empty file.
+    pub(super) fn make(path: &Path, file: File) -> Result<Self, LedgerError> {
+        let engine = Self::start(path, file)?;
+        engine.write("make its tables", create_tables)?;
+        Ok(engine)
+    }
+
+    fn start(path: &Path, file: File) -> Result<Self, LedgerError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
         let db = FileBackend::new(file)
-            .and_then(|backend| {
-                Database::builder()
-                    .set_cache_size(CACHE_BYTES)
-                    .create_with_backend(backend)
-            })
+            .and_then(|backend| builder.create_with_backend(backend))
             .map_err(|cause| match cause {
                 DatabaseError::DatabaseAlreadyOpen => LedgerError::InUse {
                     path: path.to_owned(),
@@ -71,25 +94,13 @@ impl Engine {
                     cause: Box::new(cause.into()),
                 },
             })?;
-        let engine = Self {
+        Ok(Self {
             db,
             failed: OnceLock::new(),
-        };
-        match engine.schema()? {
-            Some(SCHEMA) => {}
-            None => engine.write("be made", create_tables)?,
-            Some(found) => {
-                return Err(LedgerError::NewerSchema {
-                    path: path.to_owned(),
-                    found,
-                    known: SCHEMA,
-                });
-            }
-        }
-        Ok(engine)
+        })
     }
 
-    /// The schema of the file; none if it is new.
+    /// The schema of the file, if it has one.
     fn schema(&self) -> Result<Option<u64>, LedgerError> {
         self.read("tell its schema", |txn| match txn.open_table(META) {
             Ok(table) => Ok(table.get(SCHEMA_KEY)?.map(|version| version.value())),
@@ -159,6 +170,13 @@ impl Engine {
                 error
             }
         }
+    }
+}
+
+fn no_ledger(path: &Path, why: &str) -> LedgerError {
+    LedgerError::Open {
+        path: path.to_owned(),
+        cause: Box::new(redb::Error::Corrupted(why.to_owned())),
     }
 }
 

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod failures;
 mod ids;
+mod make;
 pub(crate) mod private;
 mod secret;
 mod tables;
@@ -73,11 +74,8 @@ impl Ledger {
     /// process has it open, it can't be read, or a newer stile wrote it.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         private::prepare_dir(dir)?;
-        let path = dir.join(FILE_NAME);
-        let file = private::open_file(&path)?;
-        private::sync_dir(dir)?;
         Ok(Self {
-            engine: Engine::open(&path, file)?,
+            engine: make::open_or_make(dir)?,
             reserved: Mutex::new(0..0),
         })
     }

@@ -74,21 +74,24 @@ pub(crate) fn prepare_dir(path: &Path) -> Result<(), PrivateError> {
 /// Opens a file in a private directory for reading and writing, makes it with mode 0600 if it
 /// is missing, and checks that it is private. It is not followed if it is a link.
 pub(crate) fn open_file(path: &Path) -> Result<File, PrivateError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
+    let file = options()
         .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
         .open(path)
         .map_err(failed("open", path))?;
-    let metadata = file.metadata().map_err(failed("examine", path))?;
-    if !metadata.is_file() {
-        return Err(wrong_type(path, "regular file"));
-    }
-    check(path, &metadata, 0o600)?;
+    check_file(path, &file)?;
     Ok(file)
+}
+
+/// Like [`open_file`], but makes none.
+pub(crate) fn open_existing(path: &Path) -> Result<Option<File>, PrivateError> {
+    match options().open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("open", path)(error)),
+        Ok(file) => {
+            check_file(path, &file)?;
+            Ok(Some(file))
+        }
+    }
 }
 
 /// Makes the names in a directory durable.
@@ -96,6 +99,25 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), PrivateError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(failed("sync", path))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW);
+    options
+}
+
+fn check_file(path: &Path, file: &File) -> Result<(), PrivateError> {
+    let metadata = file.metadata().map_err(failed("examine", path))?;
+    if !metadata.is_file() {
+        return Err(wrong_type(path, "regular file"));
+    }
+    check(path, &metadata, 0o600)
 }
 
 fn check(path: &Path, metadata: &Metadata, expected: u32) -> Result<(), PrivateError> {
@@ -125,7 +147,10 @@ fn wrong_type(path: &Path, expected: &'static str) -> PrivateError {
     }
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrivateError {
+pub(crate) fn failed(
+    operation: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> PrivateError + use<> {
     let path = path.to_owned();
     move |cause| PrivateError::Io {
         operation,

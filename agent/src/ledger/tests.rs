@@ -364,9 +364,26 @@ fn a_ledger_of_a_newer_version_is_refused_and_left_alone() {
 fn a_file_that_is_no_ledger_is_refused() {
     let mut fixture = Fixture::new();
     fixture.ledger = None;
-    fs::write(fixture.path(), vec![7; 100_000]).unwrap();
-    let error = Ledger::open(&fixture.state()).unwrap_err();
-    assert!(matches!(error, LedgerError::Open { .. }), "{error}");
+    let whole = fs::read(fixture.path()).unwrap();
+    for content in [&[][..], &[7; 100_000], &whole[..whole.len() / 2]] {
+        fs::write(fixture.path(), content).unwrap();
+        let error = Ledger::open(&fixture.state()).unwrap_err();
+        assert!(matches!(error, LedgerError::Open { .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_is_left_of_an_unfinished_ledger_is_no_obstacle() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("state");
+    private::prepare_dir(&state).unwrap();
+    fs::write(state.join("ledger.redb.new"), vec![7; 100_000]).unwrap();
+    drop(Ledger::open(&state).unwrap());
+    let names: Vec<_> = fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, [FILE_NAME]);
 }
 
 #[test]
