@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Wrong codes: counted, slowed down, and at last locked out (RFC 4226 7.3, NIST SP 800-63B
-//! 5.2.2). Guessing gets at most [`LOCK_AFTER`] tries at about three right codes among a
-//! million, one chance in 3,000, until an administrator looks at it.
+//! Wrong codes: counted, slowed down, and at last locked out (RFC 4226 7.3, NIST SP 800-63B-4
+//! 3.2.2). Guessing gets at most [`LOCK_AFTER`] tries at about three right codes among a
+//! million, one chance in 3,300, until an administrator looks at it.
 
 use std::time::Duration;
 

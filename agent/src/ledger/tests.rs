@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+mod failures;
+mod opening;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -127,30 +130,6 @@ fn the_steps_of_one_user_are_no_concern_of_another() {
 }
 
 #[test]
-fn a_replayed_code_counts_as_a_failure_and_earns_no_elevation() {
-    let fixture = Fixture::new();
-    assert!(fixture.consume(ALICE, 10).is_some());
-    for count in 1..=3 {
-        let outcome = fixture
-            .ledger()
-            .consume_step(TotpStep(10), &new(ALICE, 100))
-            .unwrap();
-        let StepOutcome::Replayed(failures) = outcome else {
-            panic!("accepted twice");
-        };
-        assert_eq!(failures.consecutive(), count);
-    }
-    assert_eq!(
-        fixture.throttle(ALICE, 100, &boot()),
-        Throttle::Wait(FIRST_WAIT)
-    );
-    assert_eq!(
-        fixture.ledger().elevations(ALICE, &boot()).unwrap().len(),
-        1
-    );
-}
-
-#[test]
 fn of_two_threads_with_the_same_code_exactly_one_wins() {
     let fixture = Fixture::new();
     for step in 1..=20 {
@@ -166,87 +145,6 @@ fn of_two_threads_with_the_same_code_exactly_one_wins() {
         });
         assert!(one ^ other, "step {step}: {one} and {other}");
     }
-}
-
-#[test]
-fn the_third_failure_waits_and_each_further_one_twice_as_long() {
-    let fixture = Fixture::new();
-    let expected = [0, 0, 30, 60, 120, 240, 480, 900, 900];
-    for (index, seconds) in expected.into_iter().enumerate() {
-        let failures = fixture.fail(ALICE, 1, 5000);
-        let left = 2_u32.saturating_sub(u32::try_from(index).unwrap());
-        assert_eq!(failures.tries_left(), left);
-        let throttle = fixture.throttle(ALICE, 5000, &boot());
-        if seconds == 0 {
-            assert_eq!(throttle, Throttle::Open);
-        } else {
-            assert_eq!(throttle, Throttle::Wait(Duration::from_secs(seconds)));
-            let over = fixture.throttle(ALICE, 5000 + seconds, &boot());
-            assert_eq!(over, Throttle::Open);
-        }
-    }
-    assert_eq!(fixture.throttle(BOB, 5000, &boot()), Throttle::Open);
-}
-
-#[test]
-fn failures_survive_a_restart_of_the_daemon() {
-    let mut fixture = Fixture::new();
-    fixture.fail(ALICE, 3, 100);
-    fixture.reopen();
-    assert_eq!(
-        fixture.throttle(ALICE, 110, &boot()),
-        Throttle::Wait(Duration::from_secs(20))
-    );
-}
-
-#[test]
-fn a_reboot_starts_the_wait_again() {
-    let fixture = Fixture::new();
-    fixture.fail(ALICE, 3, 100_000);
-    assert_eq!(
-        fixture.throttle(ALICE, 5, &next_boot()),
-        Throttle::Wait(Duration::from_secs(25))
-    );
-    assert_eq!(fixture.throttle(ALICE, 30, &next_boot()), Throttle::Open);
-}
-
-#[test]
-fn a_success_resets_the_failures() {
-    let fixture = Fixture::new();
-    fixture.fail(ALICE, 2, 100);
-    assert!(fixture.consume(ALICE, 10).is_some());
-    assert_eq!(fixture.fail(ALICE, 1, 100).consecutive(), 1);
-}
-
-#[test]
-fn a_hundred_failures_lock_the_user_out_until_unlocked() {
-    let mut fixture = Fixture::new();
-    fixture.fail(ALICE, LOCK_AFTER, 100);
-    assert_eq!(fixture.throttle(ALICE, 999_999, &boot()), Throttle::Locked);
-    assert_eq!(
-        fixture.throttle(ALICE, 999_999, &next_boot()),
-        Throttle::Locked
-    );
-    assert!(fixture.ledger().unlock(ALICE).unwrap());
-    fixture.reopen();
-    assert_eq!(fixture.throttle(ALICE, 100, &boot()), Throttle::Open);
-    assert!(!fixture.ledger().unlock(ALICE).unwrap());
-}
-
-#[test]
-fn a_new_secret_resets_neither_failures_nor_used_steps() {
-    let fixture = Fixture::new();
-    let ledger = fixture.ledger();
-    assert!(fixture.consume(ALICE, 50).is_some());
-    fixture.fail(ALICE, 3, 100);
-    ledger
-        .enroll(ALICE, &TotpSecret::new(SECRET), TotpStep(40), WallTime(1))
-        .unwrap();
-    assert_eq!(
-        fixture.throttle(ALICE, 100, &boot()),
-        Throttle::Wait(FIRST_WAIT)
-    );
-    assert_eq!(ledger.last_step(ALICE).unwrap(), Some(TotpStep(50)));
 }
 
 #[test]
@@ -331,111 +229,6 @@ fn grant_ids_begin_at_one_and_are_never_used_twice() {
 }
 
 #[test]
-fn a_second_daemon_is_refused() {
-    let fixture = Fixture::new();
-    let error = Ledger::open(&fixture.state()).unwrap_err();
-    assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
-}
-
-#[test]
-fn a_ledger_of_a_newer_version_is_refused_and_left_alone() {
-    let mut fixture = Fixture::new();
-    fixture.ledger = None;
-    let set = |version: u64| {
-        let db = redb::Database::open(fixture.path()).unwrap();
-        let txn = db.begin_write().unwrap();
-        txn.open_table(tables::META)
-            .unwrap()
-            .insert(tables::SCHEMA_KEY, version)
-            .unwrap();
-        txn.commit().unwrap();
-    };
-    set(tables::SCHEMA + 1);
-    let error = Ledger::open(&fixture.state()).unwrap_err();
-    assert!(
-        matches!(error, LedgerError::NewerSchema { found: 2, .. }),
-        "{error}"
-    );
-    set(tables::SCHEMA);
-    fixture.reopen();
-}
-
-#[test]
-fn a_file_that_is_no_ledger_is_refused() {
-    let mut fixture = Fixture::new();
-    fixture.ledger = None;
-    let whole = fs::read(fixture.path()).unwrap();
-    for content in [&[][..], &[7; 100_000], &whole[..whole.len() / 2]] {
-        fs::write(fixture.path(), content).unwrap();
-        let error = Ledger::open(&fixture.state()).unwrap_err();
-        assert!(matches!(error, LedgerError::Open { .. }), "{error}");
-    }
-}
-
-#[test]
-fn what_is_left_of_an_unfinished_ledger_is_no_obstacle() {
-    let dir = TempDir::new().unwrap();
-    let state = dir.path().join("state");
-    private::prepare_dir(&state).unwrap();
-    fs::write(state.join("ledger.redb.new"), vec![7; 100_000]).unwrap();
-    drop(Ledger::open(&state).unwrap());
-    let names: Vec<_> = fs::read_dir(&state)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(names, [FILE_NAME]);
-}
-
-#[test]
-fn a_new_ledger_is_its_owners_alone() {
-    let dir = TempDir::new().unwrap();
-    let state = dir.path().join("a/b");
-    drop(Ledger::open(&state).unwrap());
-    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(state.clone()), 0o700);
-    assert_eq!(mode(state.join(FILE_NAME)), 0o600);
-}
-
-#[test]
-fn a_directory_or_a_file_that_lets_others_in_is_refused_with_a_remedy() {
-    let mut fixture = Fixture::new();
-    fixture.ledger = None;
-    for path in [fixture.state(), fixture.path()] {
-        let before = fs::metadata(&path).unwrap().permissions();
-        for mode in [0o710, 0o604, 0o620] {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let error = Ledger::open(&fixture.state()).unwrap_err();
-            assert!(
-                matches!(error, LedgerError::NotPrivate(PrivateError::Mode { .. })),
-                "{error}"
-            );
-            assert!(error.to_string().contains("chmod"), "{error}");
-        }
-        fs::set_permissions(&path, before).unwrap();
-    }
-    fixture.reopen();
-}
-
-#[test]
-fn a_link_in_the_place_of_the_file_or_the_directory_is_refused() {
-    let mut fixture = Fixture::new();
-    fixture.ledger = None;
-    let other = fixture.dir.path().join("other");
-    private::prepare_dir(&other).unwrap();
-    symlink(fixture.path(), other.join(FILE_NAME)).unwrap();
-    assert!(matches!(
-        Ledger::open(&other).unwrap_err(),
-        LedgerError::NotPrivate(PrivateError::Io { .. })
-    ));
-    let link = fixture.dir.path().join("link");
-    symlink(fixture.state(), &link).unwrap();
-    assert!(matches!(
-        Ledger::open(&link).unwrap_err(),
-        LedgerError::NotPrivate(PrivateError::Type { .. })
-    ));
-}
-
-#[test]
 fn a_damaged_record_fails_the_request_and_not_the_ledger() {
     let fixture = Fixture::new();
     let ledger = fixture.ledger();
@@ -480,28 +273,4 @@ fn after_an_engine_error_nothing_works_until_the_ledger_is_reopened() {
     }
     fixture.reopen();
     assert!(fixture.consume(ALICE, 1).is_some());
-}
-
-proptest! {
-    #[test]
-    fn a_wait_ends_and_never_grows_while_time_passes(
-        consecutive in 0..LOCK_AFTER,
-        last in 0..u64::MAX / 4,
-        first in 0..u64::MAX / 4,
-        later in 0..u64::MAX / 4,
-        same_boot: bool,
-    ) {
-        let stored = if same_boot { boot() } else { next_boot() };
-        let failures = Failures::for_test(consecutive, BootTime(last), stored);
-        let left = |now| match failures.throttle(BootTime(now), &boot()) {
-            Throttle::Open => Duration::ZERO,
-            Throttle::Wait(left) => left,
-            Throttle::Locked => Duration::MAX,
-        };
-        prop_assert!(left(first) <= LONGEST_WAIT);
-        prop_assert!(left(first + later) <= left(first));
-        let long = u64::try_from(LONGEST_WAIT.as_nanos()).unwrap();
-        prop_assert_eq!(left(last + long), Duration::ZERO);
-        prop_assert_eq!(left(0).is_zero(), consecutive <= FREE_TRIES);
-    }
 }
