@@ -22,13 +22,6 @@ pub(crate) struct Spot {
     pub(super) span: Range<usize>,
 }
 
-impl Spot {
-    /// The file that it lies in.
-    pub(crate) fn file(&self) -> FileId {
-        self.file
-    }
-}
-
 struct File {
     path: PathBuf,
     text: Arc<str>,

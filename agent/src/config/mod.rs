@@ -19,6 +19,7 @@ pub use read::Trust;
 pub use settings::Settings;
 
 pub(crate) use collect::{FileId, Findings, Spot};
-pub(crate) use read::read_text;
+pub(crate) use read::{read_text, refuse_untrusted};
+pub(crate) use settings::MAX_UID;
 pub(crate) use suggest::closest;
 pub(crate) use table::{Table, Value, parse};

@@ -15,9 +15,9 @@ use super::table::{Table, Value, parse};
 /// Where the login uids of this host are defined (login.defs(5)).
 const LOGIN_DEFS: &str = "/etc/login.defs";
 
-/// Highest uid that can be gated: the two above it are no user's
+/// Highest uid that a file can name: the two above it are no user's
 /// ([`stile_common::UID_UNKNOWN`], [`stile_common::UID_ANY`]).
-const MAX_UID: u32 = stile_common::UID_UNKNOWN - 1;
+pub(crate) const MAX_UID: u32 = stile_common::UID_UNKNOWN - 1;
 
 /// Longest issuer: authenticator apps show about half of it.
 const MAX_ISSUER: usize = 64;

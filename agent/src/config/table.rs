@@ -200,7 +200,7 @@ impl<'a> Table<'a> {
 
     /// The value of a key that may be left out.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.keys.push(key);
+        self.know(key);
         let file = self.spot.file;
         self.table.get(key).map(|inner| Value { file, inner })
     }
@@ -220,7 +220,7 @@ impl<'a> Table<'a> {
 
     /// Reports a key that means nothing here.
     pub(crate) fn refuse(&mut self, key: &'static str, why: &str, findings: &mut Findings) {
-        self.keys.push(key);
+        self.know(key);
         if let Some((name, _)) = self.table.get_key_value(key) {
             let spot = self.spot_of(name.span());
             findings.error(&spot, format!("`{key}` means nothing here: {why}"));
@@ -246,6 +246,12 @@ impl<'a> Table<'a> {
             findings
                 .error(&spot, format!("unknown key `{shown}`"))
                 .help(help);
+        }
+    }
+
+    fn know(&mut self, key: &'static str) {
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
         }
     }
 

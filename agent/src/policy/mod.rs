@@ -1,2 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
+//! What is protected, and who may reach it how: the policy of `/etc/stile/policy.d/`.
+//!
+//! [`load`] reads it, all or nothing. [`compile()`] turns it into the kernel's tables, and
+//! [`crate::decide`] asks it who may. Both match rules with the same code.
+
+mod compile;
+mod coverage;
+mod endpoint;
+mod host;
+mod load;
+mod matching;
+pub mod names;
+mod read;
+mod rule;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+pub use compile::{CompileError, KernelTables, compile};
+pub use endpoint::{Endpoint, EndpointName, NameRefused, PortSpan, Protocol};
+pub use load::{Loaded, load, load_as, load_texts};
+pub use names::{NameError, Names, SystemNames};
+pub use rule::{
+    Action, DEFAULT_HOLD, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry, Rule, RuleName,
+    Scope, Terms, UserSelector,
+};
+
+pub(crate) use matching::{Match, Matcher};
+
+use crate::ids::EndpointId;
+
+/// Endpoints and rules, in the order of the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What is protected. An address that two of them name belongs to the first.
+    pub endpoints: Vec<Endpoint>,
+    /// Who may reach it. The first rule that matches counts; where none does, nobody may.
+    pub rules: Vec<Rule>,
+    /// Which policy this is.
+    pub version: PolicyVersion,
+}
+
+impl Policy {
+    /// The endpoint with this id.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.id == id)
+    }
+
+    /// The endpoint that a destination belongs to; `protocol` is IANA's number
+    /// ([`stile_common::protocol`]).
+    #[must_use]
+    pub fn endpoint_at(&self, address: IpAddr, port: u16, protocol: u8) -> Option<&Endpoint> {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.contains(address, port, protocol))
+    }
+
+    /// The rules that speak of an endpoint, in their order.
+    pub fn rules_of(&self, endpoint: EndpointId) -> impl Iterator<Item = &Rule> {
+        self.rules
+            .iter()
+            .filter(move |rule| rule.endpoints.contains(endpoint))
+    }
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 over the contents of all files, in their
+/// order: `cat /etc/stile/policy.d/*.toml | sha256sum`, in the C locale.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PolicyVersion(String);
+
+impl PolicyVersion {
+    /// The version of a policy of these files.
+    #[must_use]
+    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update(text);
+        }
+        Self(hex::encode(&hash.finalize()[..8]))
+    }
+
+    /// The 16 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PolicyVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

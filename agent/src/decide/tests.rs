@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::time::Duration;
+
+use super::*;
+use crate::ids::EndpointId;
+use crate::policy::testing::{FakeNames, policy};
+
+const POLICY: &str = r#"
+[[endpoint]]
+name = "db"
+hosts = ["10.0.0.1"]
+ports = [5432]
+
+[[endpoint]]
+name = "lab"
+hosts = ["10.0.0.2"]
+ports = [5432]
+
+[[rule]]
+name = "no contractors"
+endpoints = ["*"]
+users = ["%contractors"]
+action = "deny"
+
+[[rule]]
+name = "dba"
+endpoints = ["db"]
+users = ["%dba"]
+action = "step-up"
+ttl = "10m"
+
+[[rule]]
+name = "each time"
+endpoints = ["db"]
+users = ["ops"]
+action = "step-up"
+scope = "socket"
+
+[[rule]]
+name = "free"
+endpoints = ["db"]
+users = ["robot"]
+action = "allow"
+ttl = "1h"
+"#;
+
+const TTL: Duration = Duration::from_secs(600);
+const NOW: BootTime = BootTime(5_000_000_000_000);
+
+fn names() -> FakeNames {
+    FakeNames::default()
+        .user("alice", 1001, &[("dba", 50)])
+        .user("ops", 1002, &[])
+        .user("robot", 1003, &[])
+        .user("mallory", 1004, &[("dba", 50), ("contractors", 60)])
+        .user("nobody-special", 1005, &[])
+}
+
+fn ask(names: &FakeNames, subject: u32, endpoint: &str, facts: &[ElevationFact<'_>]) -> Decided {
+    let question = Question {
+        subject: Uid(subject),
+        endpoint: EndpointId::from_name(endpoint),
+    };
+    decide(&policy(POLICY), names, question, facts.iter().copied(), NOW)
+}
+
+fn denial(decided: Decided) -> (Option<String>, DenialReason) {
+    match decided.decision {
+        Decision::Deny(denial) => (denial.rule().map(ToString::to_string), denial.reason()),
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+fn challenged_by(decided: &Decided) -> Option<&str> {
+    match &decided.decision {
+        Decision::Challenge(order) => Some(order.rule().as_str()),
+        _ => None,
+    }
+}
+
+fn fact(id: u64, realm: &str, proven: u64) -> ElevationFact<'_> {
+    ElevationFact {
+        id: ElevationId(id),
+        realm,
+        proven: BootTime(proven),
+    }
+}
+
+#[test]
+fn a_step_up_rule_asks_for_proof() {
+    let decided = ask(&names(), 1001, "db", &[]);
+    let Decision::Challenge(order) = decided.decision else {
+        panic!("{decided:?}");
+    };
+    assert_eq!(order.rule().as_str(), "dba");
+    assert_eq!(order.question().subject, Uid(1001));
+    assert_eq!(order.terms().ttl, TTL);
+    assert_eq!(order.factors(), [crate::policy::Factor::Totp]);
+}
+
+#[test]
+fn a_fresh_elevation_of_the_realm_is_enough_and_the_latest_one_counts() {
+    let facts = [
+        fact(1, "dba", 4_600_000_000_000),
+        fact(2, "dba", 4_700_000_000_000),
+    ];
+    let decided = ask(&names(), 1001, "db", &facts);
+    let Decision::Elevated(permit) = decided.decision else {
+        panic!("{decided:?}");
+    };
+    assert_eq!(permit.id(), ElevationId(2));
+    assert_eq!(permit.expires(), BootTime(4_700_000_000_000).after(TTL));
+}
+
+#[test]
+fn an_elevation_ends_at_its_very_time() {
+    let over = NOW.0 - u64::try_from(TTL.as_nanos()).unwrap();
+    let asked = ask(&names(), 1001, "db", &[fact(1, "dba", over)]);
+    assert_eq!(challenged_by(&asked), Some("dba"));
+    let live = ask(&names(), 1001, "db", &[fact(1, "dba", over + 1)]);
+    assert!(matches!(live.decision, Decision::Elevated(_)));
+}
+
+#[test]
+fn an_elevation_of_another_realm_or_of_the_future_is_none() {
+    for fact in [fact(1, "each time", NOW.0), fact(2, "dba", NOW.0 + 1)] {
+        assert_eq!(
+            challenged_by(&ask(&names(), 1001, "db", &[fact])),
+            Some("dba")
+        );
+    }
+}
+
+#[test]
+fn a_rule_for_one_connection_asks_each_time() {
+    let decided = ask(&names(), 1002, "db", &[fact(1, "each time", NOW.0)]);
+    assert_eq!(challenged_by(&decided), Some("each time"));
+}
+
+#[test]
+fn an_allow_rule_allows() {
+    let decided = ask(&names(), 1003, "db", &[]);
+    let Decision::Allow(permit) = decided.decision else {
+        panic!("{decided:?}");
+    };
+    assert_eq!(permit.rule().as_str(), "free");
+    assert_eq!(permit.terms().ttl, Duration::from_secs(3600));
+}
+
+#[test]
+fn the_first_matching_rule_counts_whatever_was_proven() {
+    let decided = ask(&names(), 1004, "db", &[fact(1, "dba", NOW.0)]);
+    let rule = Some("no contractors".to_owned());
+    assert_eq!(denial(decided), (rule, DenialReason::ByRule));
+}
+
+#[test]
+fn who_is_not_named_is_denied() {
+    assert_eq!(
+        denial(ask(&names(), 1005, "db", &[])),
+        (None, DenialReason::NoRule)
+    );
+    assert_eq!(
+        denial(ask(&names(), 1001, "lab", &[])),
+        (None, DenialReason::NoRule)
+    );
+}
+
+#[test]
+fn a_subject_or_endpoint_that_nobody_knows_is_denied() {
+    for uid in [stile_common::UID_UNKNOWN, stile_common::UID_ANY] {
+        let reason = denial(ask(&names(), uid, "db", &[])).1;
+        assert_eq!(reason, DenialReason::UnknownSubject);
+    }
+    let reason = denial(ask(&names(), 1001, "gone", &[])).1;
+    assert_eq!(reason, DenialReason::UnknownEndpoint);
+}
+
+#[test]
+fn a_deny_rule_that_cannot_be_judged_denies_and_says_so() {
+    let decided = ask(&names().failing("contractors"), 1001, "db", &[]);
+    assert_eq!(decided.problems.len(), 1);
+    let rule = Some("no contractors".to_owned());
+    assert_eq!(denial(decided), (rule, DenialReason::NamesFailed));
+}
+
+#[test]
+fn a_step_up_rule_that_cannot_be_judged_lets_nobody_through() {
+    let decided = ask(
+        &names().failing("dba"),
+        1001,
+        "db",
+        &[fact(1, "dba", NOW.0)],
+    );
+    assert_eq!(decided.problems.len(), 1);
+    assert_eq!(
+        denial(decided),
+        (Some("dba".to_owned()), DenialReason::NamesFailed)
+    );
+}
+
+#[test]
+fn an_allow_rule_behind_a_step_up_rule_that_cannot_be_judged_does_not_allow() {
+    let decided = ask(&names().failing("dba"), 1003, "db", &[]);
+    assert_eq!(
+        denial(decided),
+        (Some("dba".to_owned()), DenialReason::NamesFailed)
+    );
+}
+
+#[test]
+fn a_step_up_rule_behind_one_that_cannot_be_judged_still_asks() {
+    let decided = ask(&names().failing("dba"), 1002, "db", &[]);
+    assert_eq!(challenged_by(&decided), Some("each time"));
+    assert_eq!(decided.problems.len(), 1);
+}
+
+#[test]
+fn a_denial_reads_as_a_sentence() {
+    let decided = ask(&names(), 1004, "db", &[]);
+    let Decision::Deny(denial) = decided.decision else {
+        panic!("{decided:?}");
+    };
+    assert_eq!(denial.to_string(), "denied (rule \"no contractors\")");
+}

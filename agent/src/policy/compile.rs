@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Turns a policy into the tables that the kernel program looks up.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use stile_common::{FirstKey, MAX_CLASS_PORTS, PortClass, PortRange, UID_ANY, first};
+
+use super::coverage::{Coverage, TooManyRanges};
+use super::matching::Matcher;
+use super::names::{NameError, Names};
+use super::{DEFAULT_HOLD, Endpoint, First, Policy, Rule, UserSelector};
+use crate::ids::{EndpointId, Uid};
+
+/// The tables of one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelTables {
+    /// Protected IPv4 prefixes, each with the index of its class.
+    pub v4: Vec<(Ipv4Net, u32)>,
+    /// Protected IPv6 prefixes, each with the index of its class.
+    pub v6: Vec<(Ipv6Net, u32)>,
+    /// The classes.
+    pub classes: Vec<PortClass>,
+    /// What happens at a first attempt ([`stile_common::first`]): for each endpoint an entry
+    /// for everybody, and one for each user for whom something else holds. It only saves
+    /// time: the daemon decides anew, and only a refusal is final.
+    pub first: Vec<(FirstKey, u32)>,
+    /// Longest time for which a connection may have to be held.
+    pub max_hold: Duration,
+    /// Names that could not be looked up. Where they matter, the daemon is asked instead of
+    /// refusing in the kernel.
+    pub problems: Vec<NameError>,
+}
+
+/// Why a policy can't be put into tables. [`super::load`] refuses such a policy, so this is
+/// for one that was made otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// More port ranges than the kernel program looks through.
+    #[error(
+        "{prefix} has {ranges} port ranges, of the endpoints {endpoints}; at most \
+         {MAX_CLASS_PORTS} fit: join ranges, or move the endpoints to addresses of their own"
+    )]
+    TooManyRanges {
+        /// The prefix.
+        prefix: IpNet,
+        /// How many ranges it has.
+        ranges: usize,
+        /// The names of the endpoints that share it.
+        endpoints: String,
+    },
+}
+
+/// Makes the kernel's tables of a policy.
+///
+/// # Errors
+/// If they can't hold it.
+pub fn compile(policy: &Policy, names: &dyn Names) -> Result<KernelTables, CompileError> {
+    let coverage = Coverage::new(&policy.endpoints);
+    if let Some(overfull) = coverage.overfull().first() {
+        return Err(too_many(&policy.endpoints, overfull));
+    }
+    let mut tables = KernelTables {
+        v4: Vec::new(),
+        v6: Vec::new(),
+        classes: Vec::new(),
+        first: Vec::new(),
+        max_hold: max_hold(&policy.rules),
+        problems: Vec::new(),
+    };
+    add_prefixes(&mut tables, policy, &coverage);
+    add_first(&mut tables, policy, names);
+    Ok(tables)
+}
+
+fn too_many(endpoints: &[Endpoint], overfull: &TooManyRanges) -> CompileError {
+    let names: Vec<_> = overfull
+        .sharing
+        .iter()
+        .map(|at| endpoints[*at].name.as_str())
+        .collect();
+    CompileError::TooManyRanges {
+        prefix: overfull.prefix,
+        ranges: overfull.ranges,
+        endpoints: names.join(", "),
+    }
+}
+
+fn max_hold(rules: &[Rule]) -> Duration {
+    rules
+        .iter()
+        .filter_map(|rule| match rule.action.first()? {
+            First::Hold { max_hold } => Some(max_hold),
+            First::Reject => None,
+        })
+        .max()
+        .unwrap_or(DEFAULT_HOLD)
+}
+
+fn add_prefixes(tables: &mut KernelTables, policy: &Policy, coverage: &Coverage<'_>) {
+    // The endpoints that share a prefix make its class: the same ones, the same class.
+    let mut known: HashMap<Vec<usize>, u32> = HashMap::new();
+    for prefix in coverage.prefixes() {
+        let sharing = coverage.sharing(prefix);
+        let class = *known.entry(sharing).or_insert_with_key(|sharing| {
+            tables.classes.push(class_of(&policy.endpoints, sharing));
+            // Each class belongs to a prefix, and memory holds fewer than 2^32 of them.
+            u32::try_from(tables.classes.len() - 1).unwrap_or(u32::MAX)
+        });
+        match prefix {
+            IpNet::V4(net) => tables.v4.push((net, class)),
+            IpNet::V6(net) => tables.v6.push((net, class)),
+        }
+    }
+}
+
+/// The ranges of these endpoints in the policy's order. [`Coverage::overfull`] has made sure
+/// that they fit.
+fn class_of(endpoints: &[Endpoint], sharing: &[usize]) -> PortClass {
+    let mut class = PortClass {
+        len: 0,
+        ranges: [PortRange::default(); MAX_CLASS_PORTS],
+    };
+    let ranges = sharing.iter().flat_map(|at| ranges_of(&endpoints[*at]));
+    for (slot, range) in class.ranges.iter_mut().zip(ranges) {
+        *slot = range;
+        class.len += 1;
+    }
+    class
+}
+
+fn ranges_of(endpoint: &Endpoint) -> impl Iterator<Item = PortRange> {
+    endpoint.ports.iter().map(|ports| PortRange {
+        endpoint: endpoint.id.0,
+        first: ports.first,
+        last: ports.last,
+        protocol: endpoint.protocol.number(),
+        reserved: [0; 3],
+    })
+}
+
+fn add_first(tables: &mut KernelTables, policy: &Policy, names: &dyn Names) {
+    let matcher = Matcher::new(names);
+    let mut problems = BTreeMap::new();
+    for endpoint in &policy.endpoints {
+        let mut named = Named::default();
+        for rule in policy.rules_of(endpoint.id) {
+            named.add(rule, &matcher, names);
+        }
+        let everybody = mode_for_others(policy, endpoint.id, &matcher);
+        let mut add = |uid, mode| {
+            let endpoint = endpoint.id.0;
+            tables.first.push((FirstKey { endpoint, uid }, mode));
+        };
+        add(UID_ANY, everybody);
+        for uid in named.uids {
+            let (mode, unsure) = mode_for(policy, endpoint.id, uid, &matcher);
+            named.problems.extend(unsure);
+            // The entry for everybody says the same; a big group would fill the map.
+            if let Some(mode) = mode.filter(|mode| *mode != everybody) {
+                add(uid.0, mode);
+            }
+        }
+        problems.extend(named.problems.into_iter().map(|e| (e.object.clone(), e)));
+    }
+    tables.problems = problems.into_values().collect();
+}
+
+/// The users whom the rules of an endpoint name, as far as they can be listed.
+#[derive(Default)]
+struct Named {
+    uids: BTreeSet<Uid>,
+    problems: Vec<NameError>,
+}
+
+impl Named {
+    fn add(&mut self, rule: &Rule, matcher: &Matcher<'_>, names: &dyn Names) {
+        for selector in &rule.users {
+            let found = match selector {
+                UserSelector::Everyone => continue,
+                UserSelector::Uid(uid) => Ok(vec![*uid]),
+                UserSelector::User(name) => matcher.uid_of(name).map(Vec::from_iter),
+                UserSelector::Group(name) => names.members_of(name),
+            };
+            match found {
+                Ok(uids) => self.uids.extend(uids),
+                Err(error) => self.problems.push(error),
+            }
+        }
+    }
+}
+
+/// The mode for one user: that of the first rule that matches; none if no rule does or one for
+/// everybody, for then the entry for everybody decides. Where a rule can't be judged, the
+/// daemon is asked if any rule at all could let somebody through.
+fn mode_for(
+    policy: &Policy,
+    endpoint: EndpointId,
+    uid: Uid,
+    matcher: &Matcher<'_>,
+) -> (Option<u32>, Vec<NameError>) {
+    let found = matcher.first_match(policy, endpoint, uid);
+    if found.unsure.is_empty() {
+        let own = found.rule.filter(|rule| !rule.is_for_everyone());
+        return (own.map(mode_of), Vec::new());
+    }
+    let mut modes = policy.rules_of(endpoint).map(mode_of);
+    let ask = modes.find(|mode| *mode != first::DENY);
+    let problems = found.unsure.into_iter().map(|(_, error)| error);
+    (Some(ask.unwrap_or(first::DENY)), problems.collect())
+}
+
+/// The mode for users without an entry: that of the first rule for everybody. If that would
+/// refuse, but an earlier rule lets through users who can't all be listed (a group of a
+/// directory, a name that can't be looked up just now), the mode of that rule: the daemon
+/// finds out and denies.
+fn mode_for_others(policy: &Policy, endpoint: EndpointId, matcher: &Matcher<'_>) -> u32 {
+    let mut open_ended = None;
+    for rule in policy.rules_of(endpoint) {
+        let mode = mode_of(rule);
+        if rule.is_for_everyone() {
+            return refusal_or(mode, open_ended);
+        }
+        if mode != first::DENY && rule.users.iter().any(|user| is_open_ended(user, matcher)) {
+            open_ended = open_ended.or(Some(mode));
+        }
+    }
+    refusal_or(first::DENY, open_ended)
+}
+
+fn refusal_or(mode: u32, open_ended: Option<u32>) -> u32 {
+    if mode == first::DENY {
+        open_ended.unwrap_or(first::DENY)
+    } else {
+        mode
+    }
+}
+
+fn is_open_ended(user: &UserSelector, matcher: &Matcher<'_>) -> bool {
+    match user {
+        UserSelector::Group(_) => true,
+        UserSelector::User(name) => !matches!(matcher.uid_of(name), Ok(Some(_))),
+        UserSelector::Everyone | UserSelector::Uid(_) => false,
+    }
+}
+
+fn mode_of(rule: &Rule) -> u32 {
+    match rule.action.first() {
+        Some(First::Hold { .. }) => first::HOLD,
+        Some(First::Reject) => first::REJECT,
+        None => first::DENY,
+    }
+}
+
+#[cfg(test)]
+mod tests;

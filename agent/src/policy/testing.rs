@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What tests need to speak of policies: one from a text, and name services of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::names::{NameError, Names};
+use super::{Policy, load_texts};
+use crate::ids::{Gid, Uid};
+
+/// The policy of one file.
+pub(crate) fn policy(text: &str) -> Policy {
+    match load_texts(&[(PathBuf::from("p.toml"), text.to_owned())]) {
+        Ok(loaded) => loaded.policy,
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+/// Name services that know what a test tells them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FakeNames {
+    users: BTreeMap<String, Uid>,
+    groups: BTreeMap<String, Gid>,
+    members: BTreeMap<Gid, BTreeSet<Uid>>,
+    unlisted: BTreeSet<Gid>,
+    failing: BTreeSet<String>,
+}
+
+impl FakeNames {
+    /// Adds a user and their groups.
+    pub(crate) fn user(mut self, name: &str, uid: u32, groups: &[(&str, u32)]) -> Self {
+        self.users.insert(name.to_owned(), Uid(uid));
+        for (group, gid) in groups {
+            self.groups.insert((*group).to_owned(), Gid(*gid));
+            self.members.entry(Gid(*gid)).or_default().insert(Uid(uid));
+        }
+        self
+    }
+
+    /// The members of this group can be asked for one by one only, as those of a directory.
+    pub(crate) fn unlisted(mut self, gid: u32) -> Self {
+        self.unlisted.insert(Gid(gid));
+        self
+    }
+
+    /// Looking up this user or group fails.
+    pub(crate) fn failing(mut self, name: &str) -> Self {
+        self.failing.insert(name.to_owned());
+        self
+    }
+
+    fn check(&self, name: &str) -> Result<(), NameError> {
+        if !self.failing.contains(name) {
+            return Ok(());
+        }
+        Err(NameError {
+            object: name.to_owned(),
+            cause: "out of order".to_owned(),
+        })
+    }
+}
+
+impl Names for FakeNames {
+    fn uid_of(&self, user: &str) -> Result<Option<Uid>, NameError> {
+        self.check(user)?;
+        Ok(self.users.get(user).copied())
+    }
+
+    fn name_of(&self, uid: Uid) -> Result<Option<String>, NameError> {
+        let mut users = self.users.iter();
+        Ok(users
+            .find(|(_, id)| **id == uid)
+            .map(|(name, _)| name.clone()))
+    }
+
+    fn gid_of(&self, group: &str) -> Result<Option<Gid>, NameError> {
+        self.check(group)?;
+        Ok(self.groups.get(group).copied())
+    }
+
+    fn groups_of(&self, uid: Uid) -> Result<Vec<Gid>, NameError> {
+        if let Some(name) = self.name_of(uid)? {
+            self.check(&name)?;
+        }
+        let groups = self.members.iter();
+        Ok(groups
+            .filter(|(_, members)| members.contains(&uid))
+            .map(|(gid, _)| *gid)
+            .collect())
+    }
+
+    fn members_of(&self, group: &str) -> Result<Vec<Uid>, NameError> {
+        let Some(gid) = self.gid_of(group)? else {
+            return Ok(Vec::new());
+        };
+        if self.unlisted.contains(&gid) {
+            return Ok(Vec::new());
+        }
+        Ok(self
+            .members
+            .get(&gid)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect())
+    }
+}
