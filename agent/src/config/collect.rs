@@ -133,13 +133,22 @@ impl Findings {
         self.push((file, None), Level::Error, message.into())
     }
 
-    /// Text that isn't TOML. `None` if the parser doesn't know where.
+    /// Text that isn't TOML. `None` if the parser doesn't know where. Of each line the first
+    /// mistake counts: the parser stumbles over what follows from it.
     pub(super) fn syntax_error(
         &mut self,
         file: FileId,
         span: Option<Range<usize>>,
         message: String,
     ) -> Note<'_> {
+        if let Some(span) = &span
+            && self.is_on_broken_line(&Spot {
+                file,
+                span: span.start..span.end.max(span.start + 1),
+            })
+        {
+            return Note(None);
+        }
         let text = &self.files[file.0].text;
         let broken = span
             .clone()
@@ -159,6 +168,11 @@ impl Findings {
         self.files.iter().any(|file| !file.broken.is_empty()) || self.list.iter().any(unread)
     }
 
+    /// True if anything found is a mistake.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.left_out > 0 || self.list.iter().any(|one| one.level == Level::Error)
+    }
+
     /// `value` and the warnings, or if there is an error or no value, everything found.
     pub(crate) fn finish<T>(
         mut self,
@@ -167,9 +181,8 @@ impl Findings {
         self.list
             .sort_by_key(|one| (one.file, one.span.as_ref().map(|span| span.start)));
         let list: Vec<_> = self.list.iter().map(|one| self.diagnostic(one)).collect();
-        let failed = list.iter().any(|one| one.level == Level::Error);
         match value {
-            Some(value) if !failed && self.left_out == 0 => Ok((value, list)),
+            Some(value) if !self.has_errors() => Ok((value, list)),
             _ => Err(self.refusal(list)),
         }
     }
@@ -210,11 +223,13 @@ impl Findings {
         Note(self.list.last_mut())
     }
 
+    /// True if a spot lies on a line that could not be read, or is that of a value that the
+    /// parser has put there instead: those have no length.
     fn is_on_broken_line(&self, spot: &Spot) -> bool {
-        self.files[spot.file.0]
-            .broken
-            .iter()
-            .any(|lines| lines.start < spot.span.end && spot.span.start < lines.end)
+        let broken = &self.files[spot.file.0].broken;
+        let touches =
+            |lines: &Range<usize>| lines.start < spot.span.end && spot.span.start < lines.end;
+        broken.iter().any(touches) || (spot.span.is_empty() && !broken.is_empty())
     }
 
     fn diagnostic(&self, finding: &Finding) -> Diagnostic {

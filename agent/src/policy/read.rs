@@ -20,6 +20,8 @@ pub(super) struct Located<T> {
 /// What the files say, in their order.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// True if any file has the key `endpoint`, whatever is wrong with it.
+    pub(super) has_endpoints: bool,
     pub(super) endpoints: Vec<EndpointDraft>,
     pub(super) rules: Vec<RuleDraft>,
 }
@@ -27,6 +29,7 @@ pub(super) struct Draft {
 impl Draft {
     /// Adds what one file says.
     pub(super) fn read_file(&mut self, mut top: Table<'_>, findings: &mut Findings) {
+        self.has_endpoints |= top.take("endpoint").is_some();
         for value in tables(&mut top, "endpoint", findings) {
             if let Some(table) = value.table("an endpoint", findings) {
                 self.endpoints.push(EndpointDraft::read(table, findings));

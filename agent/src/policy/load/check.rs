@@ -14,7 +14,7 @@ use crate::policy::{Endpoint, EndpointSelector, Protocol, Rule, Scope};
 /// Checks everything that takes more than one table to see. The endpoints and rules, if
 /// nothing is wrong with any of them.
 pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<(Vec<Endpoint>, Vec<Rule>)> {
-    if draft.endpoints.is_empty() && !findings.is_any_broken() {
+    if !draft.has_endpoints && !findings.is_any_broken() {
         let root = findings.root();
         findings
             .file_error(root, "names no [[endpoint]]: nothing would be protected")
@@ -35,8 +35,8 @@ pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<(Vec<Endpoi
         .collect();
     let (endpoints, rules) = (endpoints?, rules.into_iter().collect::<Option<Vec<_>>>()?);
     refuse_overfull(&draft.endpoints, &endpoints, findings);
-    if findings.is_any_broken() {
-        // What the doubts are about may stand in what could not be read.
+    if findings.has_errors() {
+        // What the doubts are about may be the next thing to be corrected.
         return None;
     }
     warn_of_dead_rules(&draft.rules, &rules, &endpoints, findings);
