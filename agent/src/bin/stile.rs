@@ -1,3 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
-fn main() {}
+//! `stile`: see, answer and revoke what is your own, and check what an admin writes.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stile::cli::main()
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What can be typed. The help, the man pages and the completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+/// Where the policy is unless `--policy` says otherwise.
+const POLICY_DIR: &str = "/etc/stile/policy.d";
+/// Where the agent's settings are unless `--config` says otherwise.
+const CONFIG_FILE: &str = "/etc/stile/stile.toml";
+/// Where the audit log is unless `--log` says otherwise.
+const AUDIT_LOG: &str = "/var/log/stile/audit.log";
+
+/// Exit codes, below the help of every command.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+  0  done
+  1  refused or failed, such as a wrong code
+  2  not clear what is meant
+  3  nothing to do, such as no such challenge
+  4  the agent or the D-Bus system bus can't be reached
+  5  a broken policy or a broken audit log was found
+  128+n  ended by signal n"
+    };
+}
+
+macro_rules! after {
+    ($($example:literal),+) => {
+        concat!("Examples:\n", $("  ", $example, "\n",)+ "\n", exit_codes!())
+    };
+}
+
+/// See, answer and revoke access to protected endpoints
+///
+/// stile holds connections to protected databases and servers until you have proven who you
+/// are with a one-time code. This command shows what waits for you, answers it, and ends what
+/// you no longer need. It talks to the agent, stiled, over the D-Bus system bus.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stile",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    after_help = after!(
+        "stile enroll     set your authenticator app up, once",
+        "stile approve    answer the connection that waits for you",
+        "stile grants     see what you may reach, and for how long",
+        "stile revoke --all"
+    )
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show how the agent stands
+    ///
+    /// Ends with 1 unless the agent enforces its policy and has no problems.
+    #[command(after_help = after!(
+        "stile status",
+        "stile status --json | jq -r '.problems[]'"
+    ))]
+    Status(Format),
+    /// List the challenges that wait for an answer
+    ///
+    /// Root sees everybody's. An empty list is no error.
+    #[command(after_help = after!("stile pending", "stile pending --json | jq '.[].id'"))]
+    Pending(Format),
+    /// Answer a challenge with a one-time code
+    ///
+    /// Shows what wants to connect and where, and asks for the code on the terminal. The code
+    /// isn't shown while it is typed; an empty line leaves without an answer.
+    #[command(after_help = after!(
+        "stile approve          the only pending challenge",
+        "stile approve 7        the one with this id",
+        "oathtool --totp -b - < secret | stile approve --stdin"
+    ))]
+    Approve(Approve),
+    /// Refuse a challenge: the connections that wait on it fail at once
+    #[command(after_help = after!("stile deny", "stile deny 7"))]
+    Deny(Deny),
+    /// List live grants
+    ///
+    /// Root sees everybody's. An empty list is no error.
+    #[command(after_help = after!("stile grants", "stile grants --json"))]
+    Grants(Format),
+    /// End a grant, and with it the connections that live under it
+    #[command(after_help = after!(
+        "stile revoke           the only live grant",
+        "stile revoke 12        the one with this id",
+        "stile revoke --all     all of yours; as root, everybody's"
+    ))]
+    Revoke(Revoke),
+    /// Set an authenticator app up
+    ///
+    /// Shows a fresh secret as a QR code and as text, and asks for one code that the app makes
+    /// with it. Only then the secret counts. With --json it prints the secret as one line,
+    /// reads the code from stdin, and prints the outcome as another line.
+    #[command(after_help = after!(
+        "stile enroll",
+        "sudo stile enroll --user alice     also replaces a lost secret"
+    ))]
+    Enroll(Enroll),
+    /// Work with policy files
+    #[command(subcommand, after_help = after!("stile policy check --policy ./policy.d"))]
+    Policy(Policy),
+    /// Read the audit log
+    #[command(subcommand, after_help = after!("stile audit tail -n 20", "stile audit verify"))]
+    Audit(Audit),
+    /// Print a completion script for this shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell to complete in
+        shell: Shell,
+    },
+    /// Print the man page, or write all of them into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory; it must exist
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Check policy files without loading them into the agent
+    ///
+    /// Lists every error with its file, line and column.
+    #[command(after_help = after!(
+        "stile policy check",
+        "stile policy check --policy ./policy.d --config ./stile.toml",
+        "stile policy check --json    for a CI that annotates lines"
+    ))]
+    Check(PolicyCheck),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Show the last records
+    #[command(after_help = after!(
+        "stile audit tail",
+        "stile audit tail -n 100 --json | jq 'select(.uid == 1000)'"
+    ))]
+    Tail(AuditTail),
+    /// Check that nothing was removed, changed or reordered
+    #[command(after_help = after!(
+        "stile audit verify",
+        "stile audit verify --log /mnt/backup/audit.log"
+    ))]
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Approve {
+    /// The challenge; needed if several are pending
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) id: Option<u64>,
+    /// Read the code as one line from stdin
+    #[arg(long)]
+    pub(super) stdin: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Deny {
+    /// The challenge; needed if several are pending
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) id: Option<u64>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// The grant; needed if several are live
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) id: Option<u64>,
+    /// End all of yours; as root, everybody's
+    #[arg(long, conflicts_with = "id")]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Enroll {
+    /// The user, by name or uid; only root may name another
+    #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username)]
+    pub(super) user: Option<String>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyCheck {
+    /// The directory with the policy files
+    #[arg(long, value_name = "DIR", default_value = POLICY_DIR, value_hint = ValueHint::DirPath)]
+    pub(super) policy: PathBuf,
+    /// The agent's settings
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, value_hint = ValueHint::FilePath)]
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditTail {
+    /// How many records
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10)]
+    pub(super) lines: usize,
+    /// The audit log
+    #[arg(long, value_name = "FILE", default_value = AUDIT_LOG, value_hint = ValueHint::FilePath)]
+    pub(super) log: PathBuf,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditVerify {
+    /// The audit log
+    #[arg(long, value_name = "FILE", default_value = AUDIT_LOG, value_hint = ValueHint::FilePath)]
+    pub(super) log: PathBuf,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+impl Command {
+    /// What the command is called in an error.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Pending(_) => "pending",
+            Self::Approve(_) => "approve",
+            Self::Deny(_) => "deny",
+            Self::Grants(_) => "grants",
+            Self::Revoke(_) => "revoke",
+            Self::Enroll(_) => "enroll",
+            Self::Policy(Policy::Check(_)) => "policy check",
+            Self::Audit(Audit::Tail(_)) => "audit tail",
+            Self::Audit(Audit::Verify(_)) => "audit verify",
+            Self::Completions { .. } => "completions",
+            Self::Man { .. } => "man",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Each command that people see, with the names of those above it.
+    fn visible(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+        let path = format!("{path} {}", command.get_name());
+        let mut all = vec![(path.trim().to_owned(), command.clone())];
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            all.extend(visible(sub, &path));
+        }
+        all
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_each_command_has_examples_and_exit_codes() {
+        let all = visible(&Cli::command(), "");
+        assert_eq!(all.len(), 13);
+        for (path, mut command) in all {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:\n  "), "{path}: {help}");
+            assert!(help.contains(&path), "{path}: {help}");
+            assert!(
+                help.contains("4  the agent or the D-Bus system bus"),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_short_help_fits_into_eighty_columns() {
+        for (path, command) in visible(&Cli::command(), "") {
+            let help = command.term_width(80).render_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{path}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_prints_data_can_print_json() {
+        for path in [
+            "status", "pending", "approve", "deny", "grants", "revoke", "enroll",
+        ] {
+            assert!(
+                Cli::try_parse_from(["stile", path, "--json"]).is_ok(),
+                "{path}"
+            );
+        }
+        for path in [["policy", "check"], ["audit", "tail"], ["audit", "verify"]] {
+            let line = ["stile", path[0], path[1], "--json"];
+            assert!(Cli::try_parse_from(line).is_ok(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_id() {
+        // On the bus, 0 revokes everything.
+        for line in [["stile", "revoke", "0"], ["stile", "approve", "0"]] {
+            let error = Cli::try_parse_from(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert!(Cli::try_parse_from(["stile", "revoke", "7", "--all"]).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Small pieces of text for people.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+/// Headings.
+pub(super) const HEAD: Style = Style::new().bold();
+/// What is as it should be.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// What isn't.
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The text in this style. Whoever prints it through anstream drops the style where there is
+/// no terminal, or where `NO_COLOR` is set.
+pub(super) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Seconds as `45s`, `2m 05s`, `1h 00m 09s` or `2d 03h 00m`.
+pub(super) fn duration(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match seconds {
+        0..60 => format!("{rest}s"),
+        60..3_600 => format!("{minutes}m {rest:02}s"),
+        3_600..86_400 => format!("{hours}h {minutes:02}m {rest:02}s"),
+        _ => format!("{days}d {hours:02}h {minutes:02}m"),
+    }
+}
+
+/// `1 connection`, `2 connections`.
+pub(super) fn count(number: u32, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// The text with everything escaped that could move the cursor, change colours, or make the
+/// rest look like something else. The agent has escaped it already; this is for an agent that
+/// didn't.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || reorders(c) {
+            // Writing to a String can't fail.
+            let _ = write!(safe, "{}", c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Characters that take no place and change how their neighbours look: bidirectional controls
+/// (Unicode UAX #9), zero-width ones, and line separators.
+fn reorders(c: char) -> bool {
+    matches!(
+        c,
+        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let cases = [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m 00s"),
+            (125, "2m 05s"),
+            (900, "15m 00s"),
+            (3_609, "1h 00m 09s"),
+            (183_600, "2d 03h 00m"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(count(1, "connection"), "1 connection");
+        assert_eq!(count(0, "connection"), "0 connections");
+        assert_eq!(count(2, "connection"), "2 connections");
+    }
+
+    #[test]
+    fn text_that_could_fool_a_terminal_is_escaped() {
+        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(escape("a\u{9b}b\nc"), "a\\u{9b}b\\u{a}c");
+        assert_eq!(escape("/usr/bin/größe"), "/usr/bin/größe");
+    }
+
+    proptest! {
+        #[test]
+        fn no_escaped_text_has_a_control_character(text in ".*") {
+            prop_assert!(!escape(&text).chars().any(|c| c.is_control() || reorders(c)));
+        }
+
+        #[test]
+        fn a_duration_of_less_than_a_hundred_days_fits_into_eleven_columns(
+            seconds in 0..8_640_000u64
+        ) {
+            prop_assert!(duration(seconds).len() <= 11);
+        }
+    }
+}
