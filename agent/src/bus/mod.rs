@@ -11,9 +11,6 @@ mod limit;
 mod refused;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::time::Duration;
 
@@ -94,7 +91,10 @@ pub async fn serve(requests: mpsc::Sender<service::Request>) -> Result<BusServic
 }
 
 /// [`serve`] on the bus at this address.
-async fn serve_at(
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_at(
     address: &str,
     requests: mpsc::Sender<service::Request>,
 ) -> Result<BusService, BusError> {

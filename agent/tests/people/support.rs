@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A bus of our own, and a pipeline that knows one code.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use stile::bus::{BusService, serve_at};
+use stile::ids::{ChallengeId, Uid};
+use stile::service::{Answer, Caller, ChallengeView, Enrollment, Refusal, Request, StatusView};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+pub(crate) const POLICY: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../packaging/dbus-1/org.stile.Agent1.conf"
+);
+/// A user who isn't root, and needs no entry in the user database.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// A bus of our own. It ends with the test.
+pub(crate) struct Bus {
+    daemon: Child,
+    pub(crate) address: String,
+    _dir: TempDir,
+}
+
+impl Bus {
+    pub(crate) fn start() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test calls the bus as two users and so needs root: run `cargo xtask test`"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        // Another user has to reach the socket.
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let config = dir.path().join("system.conf");
+        std::fs::write(&config, system_conf(dir.path())).unwrap();
+        let mut daemon = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon starts; is it installed?");
+        // It says where it listens once it does.
+        let mut address = String::new();
+        BufReader::new(daemon.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        assert!(address.starts_with("unix:"), "no address: {address:?}");
+        Self {
+            daemon,
+            address: address.trim().to_owned(),
+            _dir: dir,
+        }
+    }
+
+    /// Calls a method as another user, with a program that is no part of stile.
+    pub(crate) async fn call_as(&self, uid: u32, call: &[&str]) -> Result<String, String> {
+        let mut command = Command::new("setpriv");
+        command
+            .arg(format!("--reuid={uid}"))
+            .arg(format!("--regid={uid}"))
+            .args(["--clear-groups", "dbus-send", "--print-reply"])
+            .arg(format!("--bus={}", self.address))
+            .args(call);
+        let output = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap()
+            .expect("setpriv and dbus-send start; are they installed?");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+/// What a distribution's system.conf says, as far as it matters here.
+fn system_conf(dir: &Path) -> String {
+    format!(
+        r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={}/socket</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus"/>
+  </policy>
+  <include>{POLICY}</include>
+</busconfig>
+"#,
+        dir.display()
+    )
+}
+
+/// The agent on this bus, and the requests that it passes on.
+pub(crate) async fn agent(bus: &Bus) -> (BusService, mpsc::Receiver<Request>) {
+    let (sender, receiver) = mpsc::channel(4);
+    let service = serve_at(&bus.address, sender).await.unwrap();
+    (service, receiver)
+}
+
+/// A pipeline that knows one code, and says the caller's uid wherever it can.
+pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Status(_, reply) => drop(reply.send(Ok(status()))),
+            Request::Pending(caller, reply) => drop(reply.send(Ok(vec![challenge(caller)]))),
+            Request::Answer(_, ChallengeId(7), code, reply) => {
+                let answer = match code.as_str() {
+                    "123456" => Answer::Accepted {
+                        until_seconds: 900,
+                        released: 1,
+                    },
+                    _ => Answer::Wrong { tries_left: 2 },
+                };
+                drop(reply.send(Ok(answer)));
+            }
+            Request::Answer(_, _, _, reply) => {
+                drop(reply.send(Err(Refusal::NoSuchChallenge)));
+            }
+            Request::Deny(_, _, reply) => drop(reply.send(Ok(()))),
+            Request::Grants(_, reply) => drop(reply.send(Ok(Vec::new()))),
+            Request::Revoke(_, which, reply) => {
+                drop(reply.send(Ok(if which.is_none() { 5 } else { 1 })));
+            }
+            Request::EnrollBegin(caller, uid, reply) => {
+                drop(reply.send(enrollment(caller, uid)));
+            }
+            Request::EnrollConfirm(_, _, _, reply) => {
+                drop(reply.send(Ok(Answer::Throttled { retry_seconds: 30 })));
+            }
+        }
+    }
+}
+
+pub(crate) fn status() -> StatusView {
+    StatusView {
+        version: "0.1.0".into(),
+        state: "enforcing".into(),
+        cgroup: "/sys/fs/cgroup".into(),
+        policy: "0123456789abcdef".into(),
+        endpoints: 1,
+        rules: 1,
+        pending: 0,
+        grants: 0,
+        enrolled: false,
+        problems: vec!["a disk is full".into()],
+        faults: vec![("ring-full".into(), 3)],
+    }
+}
+
+pub(crate) fn challenge(caller: Caller) -> ChallengeView {
+    ChallengeView {
+        id: ChallengeId(7),
+        uid: caller.uid,
+        endpoint: "prod-db".into(),
+        destination: "10.0.0.1:5432".into(),
+        rule: "dba".into(),
+        program: "/usr/bin/psql".into(),
+        pid: 4,
+        parent: "bash on pts/3".into(),
+        waiting: 1,
+        grants: "prod-db for 15m".into(),
+        seconds_left: 60,
+    }
+}
+
+fn enrollment(caller: Caller, uid: Uid) -> Result<Enrollment, Refusal> {
+    if uid == Uid(4) {
+        return Err(Refusal::AlreadyEnrolled(uid));
+    }
+    Ok(Enrollment {
+        url: Zeroizing::new(format!("otpauth://totp/{}", caller.uid)),
+        secret: Zeroizing::new("GEZDGNBV".into()),
+        confirm_seconds: 300,
+    })
+}
