@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{Backlog, bind, connect, listen, recv};
 use proptest::prelude::*;
 
 use super::*;
-use crate::sys::sock_diag::{Family, TcpState, TcpStates, list_tcp};
 
 /// A SYN to be built, and to be broken.
 #[derive(Clone, Debug)]
@@ -213,41 +215,71 @@ fn other_protocols_and_versions_are_refused() {
     assert_eq!(SynPacket::parse(&[]), Err(SynError::Short));
 }
 
-#[test]
-fn a_replayed_syn_reaches_its_listener() {
-    let replayer = Replayer::new().unwrap();
-    for (address, family) in [("127.0.0.1", Family::V4), ("::1", Family::V6)] {
-        let listener = TcpListener::bind((address, 0)).unwrap();
-        let local = listener.local_addr().unwrap();
-        // Nobody has this socket, so the kernel resets the connection as soon as the listener
-        // answers. The half-open one is what must be seen, or counted.
-        let mut syn = Syn::v4();
-        syn.source = SocketAddr::new(local.ip(), 1);
-        syn.destination = local;
-        let packet = SynPacket::parse(&syn.build()).unwrap();
-        let resets = resets_sent();
-        replayer.send(&packet).unwrap();
-        // Loopback delivers within the call.
-        let states = TcpStates::of(&[TcpState::SynReceived]);
-        let waiting = list_tcp(family, states).unwrap();
-        assert!(
-            waiting.iter().any(|socket| socket.local == local) || resets_sent() > resets,
-            "no answer to a SYN to {local}"
-        );
+/// Every packet that this machine sends or receives while it is kept.
+struct Capture(OwnedFd);
+
+impl Capture {
+    fn new() -> Self {
+        let protocol = SockProtocol::EthAll;
+        let flags = SockFlag::SOCK_NONBLOCK;
+        Self(socket(AddressFamily::Packet, SockType::Datagram, flags, protocol).unwrap())
+    }
+
+    /// The SYNs between these two, of which loopback shows each one twice: going, coming.
+    fn syns(&self, source: SocketAddr, destination: SocketAddr) -> Vec<Vec<u8>> {
+        let mut syns = Vec::new();
+        let mut buffer = [0; 2048];
+        while let Ok(length) = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            if let Ok(packet) = SynPacket::parse(&buffer[..length])
+                && (packet.source(), packet.destination()) == (source, destination)
+            {
+                syns.push(buffer[..length].to_vec());
+            }
+        }
+        syns
     }
 }
 
-/// `OutRsts` of `/proc/net/snmp`.
-fn resets_sent() -> u64 {
-    let counters = std::fs::read_to_string("/proc/net/snmp").unwrap();
-    let mut lines = counters.lines().filter(|line| line.starts_with("Tcp:"));
-    let names = lines.next().unwrap().split(' ');
-    let values = lines.next().unwrap().split(' ');
-    let (_, value) = names
-        .zip(values)
-        .find(|(name, _)| *name == "OutRsts")
-        .unwrap();
-    value.parse().unwrap()
+#[test]
+fn a_replayed_syn_connects_its_client_before_any_retransmission() {
+    let replayer = Replayer::new().unwrap();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = full_listener(address.parse().unwrap());
+        let destination = listener.local_addr().unwrap();
+        let _fills_the_queue = TcpStream::connect(destination).unwrap();
+        let capture = Capture::new();
+        let family = match destination {
+            SocketAddr::V4(_) => AddressFamily::Inet,
+            SocketAddr::V6(_) => AddressFamily::Inet6,
+        };
+        let client = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+        let to = SockaddrStorage::from(destination);
+        assert_eq!(connect(client.as_raw_fd(), &to), Err(Errno::EINPROGRESS));
+        let client = TcpStream::from(client);
+        let source = client.local_addr().unwrap();
+        let syns = capture.syns(source, destination);
+        assert_eq!(syns.len(), 2);
+
+        let _makes_room = listener.accept().unwrap();
+        replayer.send(&SynPacket::parse(&syns[0]).unwrap()).unwrap();
+        let mut waited = [PollFd::new(client.as_fd(), PollFlags::POLLOUT)];
+        assert_eq!(poll(&mut waited, 10_000_u16).unwrap(), 1);
+        assert_eq!(client.peer_addr().unwrap(), destination);
+        // One more SYN: ours, and none of the client's own.
+        assert_eq!(capture.syns(source, destination).len(), 2);
+    }
+}
+
+/// A listener that drops SYNs as soon as one connection waits for it.
+fn full_listener(address: SocketAddr) -> TcpListener {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let listener = socket(family, SockType::Stream, SockFlag::empty(), None).unwrap();
+    bind(listener.as_raw_fd(), &SockaddrStorage::from(address)).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    TcpListener::from(listener)
 }
 
 #[test]

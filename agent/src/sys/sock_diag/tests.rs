@@ -3,8 +3,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, listen, socket,
+};
 use proptest::prelude::*;
 
 use super::wire::next_message;
@@ -121,9 +124,8 @@ fn a_connect_that_waits_for_its_answer_is_destroyed() {
     )
     .unwrap();
     let any: SockaddrStorage = SocketAddr::from(([127, 0, 0, 1], 0)).into();
-    use std::os::fd::AsRawFd;
-    nix::sys::socket::bind(listener.as_raw_fd(), &any).unwrap();
-    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    bind(listener.as_raw_fd(), &any).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
     let listener = TcpListener::from(listener);
     let address = listener.local_addr().unwrap();
     let _fills_the_queue = TcpStream::connect(address).unwrap();
