@@ -536,3 +536,47 @@ fn the_version_is_the_hash_of_the_files() {
     assert_eq!(version(&[ENDPOINT]).as_str(), expected);
     assert_ne!(version(&[ENDPOINT]), version(&[&format!("{ENDPOINT}\n")]));
 }
+
+#[test]
+fn one_syntax_error_gives_one_mistake() {
+    for broken in [
+        "hosts = [\"10.0.0.1\"",
+        "hosts = [\"10.0.0.1\" \"10.0.0.2\"]",
+        "hosts = \"10.0.0.1",
+        "hosts",
+        "hosts = ",
+        "= 5",
+        "hosts = [10.0.0.1]",
+        "[[endpoint]",
+        "a b = 5",
+        "name = \"\\q\"",
+    ] {
+        let list = mistakes(&[&format!(
+            "{ENDPOINT}\n[[endpoint]]\nname = \"x\"\n{broken}\n"
+        )]);
+        assert_eq!(list.len(), 1, "{broken}: {list:#?}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands in a file, it is read to the end; and each mistake has its place.
+    #[test]
+    fn any_text_is_read_to_the_end(
+        cuts in proptest::collection::vec((0..3000usize, 0..6usize, "[\\[\\]\"=#\n.,a5é*%-]{0,3}"), 0..5),
+    ) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/policy.d/10-example.toml");
+        let mut text = fs::read_to_string(path).unwrap();
+        for (at, length, new) in cuts {
+            let start = text.floor_char_boundary(at.min(text.len()));
+            let end = text.ceil_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &new);
+        }
+        if let Err(all) = texts(&[&text]) {
+            let lines = text.lines().count() + 1;
+            for view in all.views() {
+                proptest::prop_assert!(view.line.is_none_or(|line| (1..=lines).contains(&line)));
+            }
+            proptest::prop_assert!(!all.render(true).is_empty());
+        }
+    }
+}
