@@ -4,6 +4,7 @@
 
 mod endpoint;
 mod rule;
+mod user;
 
 pub(super) use endpoint::EndpointDraft;
 pub(super) use rule::{RuleDraft, Targets};
@@ -69,3 +70,6 @@ fn each<'a, T>(items: Vec<Value<'a>>, read: impl FnMut(Value<'a>) -> Option<T>) 
     let read: Vec<_> = items.into_iter().map(read).collect();
     read.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

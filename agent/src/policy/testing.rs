@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::names::{NameError, Names};
-use super::{Policy, load_texts};
+use super::{Loaded, Policy, load_texts};
+use crate::config::{Diagnostic, Diagnostics};
 use crate::ids::{Gid, Uid};
 
 /// The policy of one file.
@@ -14,6 +15,60 @@ pub(crate) fn policy(text: &str) -> Policy {
         Ok(loaded) => loaded.policy,
         Err(mistakes) => panic!("{mistakes}"),
     }
+}
+
+/// A sound endpoint.
+pub(crate) const ENDPOINT: &str =
+    "[[endpoint]]\nname = \"db\"\nhosts = [\"10.0.0.1\"]\nports = [5432]\n";
+
+/// Loads these texts as the files 1.toml, 2.toml and so on.
+pub(crate) fn texts(texts: &[&str]) -> Result<Loaded, Diagnostics> {
+    let name = |at: usize| PathBuf::from(format!("{}.toml", at + 1));
+    let texts: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| (name(at), (*text).to_owned()))
+        .collect();
+    load_texts(&texts)
+}
+
+/// `file:line:column message; help` of each finding.
+pub(crate) fn findings(all: impl IntoIterator<Item = Diagnostic>) -> Vec<String> {
+    let views = all.into_iter().map(|one| one.view());
+    views
+        .map(|one| {
+            let place = one.line.zip(one.column);
+            let place = place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+            let help = one.help.map_or(String::new(), |help| format!("; {help}"));
+            format!("{}{place} {}{help}", one.file, one.message)
+        })
+        .collect()
+}
+
+/// The mistakes of these texts.
+#[track_caller]
+pub(crate) fn mistakes(files: &[&str]) -> Vec<String> {
+    findings(texts(files).unwrap_err().iter().cloned())
+}
+
+/// The only mistake of a policy with a sound endpoint "db" and this rule.
+#[track_caller]
+pub(crate) fn rule_mistake(rule: &str) -> String {
+    let rule = format!("[[rule]]\nname = \"r\"\n{rule}");
+    only(mistakes(&[ENDPOINT, &rule]))
+}
+
+/// The only mistake of a policy of this endpoint.
+#[track_caller]
+pub(crate) fn endpoint_mistake(endpoint: &str) -> String {
+    only(mistakes(&[&format!("[[endpoint]]\n{endpoint}")]))
+}
+
+/// The only one.
+#[track_caller]
+pub(crate) fn only(mut list: Vec<String>) -> String {
+    assert_eq!(list.len(), 1, "{list:#?}");
+    list.remove(0)
 }
 
 /// Name services that know what a test tells them.

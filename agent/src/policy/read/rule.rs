@@ -4,9 +4,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::user::users_of;
 use super::{Located, each, or_default};
-use crate::config::{Findings, MAX_UID, Spot, Table, Value, format_duration, parse_duration};
-use crate::ids::Uid;
+use crate::config::{Findings, Spot, Table, Value, format_duration, parse_duration};
 use crate::policy::{
     Action, DEFAULT_HOLD, Factor, First, MAX_HOLD, OnExpiry, RuleName, Scope, Terms, UserSelector,
 };
@@ -14,9 +14,6 @@ use crate::policy::{
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const USUAL_TTL: Duration = Duration::from_secs(15 * 60);
-
-/// Longest name of a user or group. Linux has 32 characters, directories more.
-const MAX_USER: usize = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -128,65 +125,6 @@ fn targets_of(value: &Value<'_>, findings: &mut Findings) -> Option<Targets> {
         [one] if one.value == "*" => Targets::All,
         _ => Targets::Named(names),
     })
-}
-
-fn users_of(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<UserSelector>> {
-    let nothing = "write \"*\" for everybody";
-    let items = value.list("a list of users", nothing, findings)?;
-    let alone = items.len() == 1;
-    each(items, |item| {
-        let user = user(&item, findings)?;
-        if user == UserSelector::Everyone && !alone {
-            findings.error(&item.spot(), "\"*\" already means everybody");
-            return None;
-        }
-        Some(user)
-    })
-}
-
-fn user(value: &Value<'_>, findings: &mut Findings) -> Option<UserSelector> {
-    if value.as_integer().is_some() {
-        let uid = value.integer_in(0..=MAX_UID, "uid", findings)?;
-        return Some(UserSelector::Uid(Uid(uid)));
-    }
-    let text = value.text("a user, \"%group\", a uid or \"*\"", findings)?;
-    if text == "*" {
-        return Some(UserSelector::Everyone);
-    }
-    let (name, group) = match text.strip_prefix('%') {
-        Some(group) => (group, true),
-        None => (text, false),
-    };
-    if let Err(help) = judge_name(name) {
-        findings
-            .error(&value.spot(), format!("{text:?} is no user or group"))
-            .help(help);
-        return None;
-    }
-    let name = name.to_owned();
-    Some(if group {
-        UserSelector::Group(name)
-    } else {
-        UserSelector::User(name)
-    })
-}
-
-/// Refuses what no name service knows and what means something in other software's rules.
-fn judge_name(name: &str) -> Result<(), String> {
-    if name.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() {
-        return Err(format!("write a uid as a number: {name}"));
-    }
-    if name.starts_with('!') {
-        return Err("to except somebody, put a deny rule for them before this one".to_owned());
-    }
-    if name.contains(['*', '?']) {
-        return Err("patterns are not taken; name a group".to_owned());
-    }
-    let odd = |c: char| c.is_control() || matches!(c, ':' | ',' | '/' | '%' | '#');
-    if name.is_empty() || name.len() > MAX_USER || name.trim() != name || name.contains(odd) {
-        return Err("write the name as getent(1) shows it".to_owned());
-    }
-    Ok(())
 }
 
 fn action(table: &mut Table<'_>, findings: &mut Findings) -> Option<Action> {
