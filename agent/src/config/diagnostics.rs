@@ -203,7 +203,8 @@ pub struct DiagnosticView {
 /// Everything that is wrong with some files: never empty, in the order of the files and of
 /// the lines in them.
 ///
-/// At least one is an error; doubts found on the way are listed as well.
+/// At least one is an error. Warnings mostly wait until there is none: what they doubt may be
+/// the next thing to be corrected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
