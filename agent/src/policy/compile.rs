@@ -33,7 +33,7 @@ pub struct KernelTables {
     pub problems: Vec<NameError>,
 }
 
-/// Why a policy can't be put into tables. [`super::load`] refuses such a policy, so this is
+/// Why a policy can't be put into tables. [`super::load()`] refuses such a policy, so this is
 /// for one that was made otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {

@@ -38,7 +38,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Diagnostics> {
     load_as(dir, Trust::RootOnly)
 }
 
-/// As [`load`], but for a check: with [`Trust::Anyone`], whoever owns the files.
+/// As [`load()`], but for a check: with [`Trust::Anyone`], whoever owns the files.
 ///
 /// # Errors
 /// Lists every mistake of every file.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is protected, and who may reach it how: the policy of `/etc/stile/policy.d/`.
 //!
-//! [`load`] reads it, all or nothing. [`compile()`] turns it into the kernel's tables, and
+//! [`load()`] reads it, all or nothing. [`compile()`] turns it into the kernel's tables, and
 //! [`crate::decide`] asks it who may. Both match rules with the same code.
 
 mod compile;

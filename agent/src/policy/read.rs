@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads the tables of a policy file, each by itself. What they mean together is looked at
-//! when all files are read ([`super::load`]).
+//! when all files are read ([`mod@super::load`]).
 
 mod endpoint;
 mod rule;
