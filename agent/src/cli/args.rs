@@ -11,7 +11,7 @@ const POLICY_DIR: &str = "/etc/stile/policy.d";
 /// Where the agent's settings are unless `--config` says otherwise.
 const CONFIG_FILE: &str = "/etc/stile/stile.toml";
 /// Where the audit log is unless `--log` says otherwise.
-const AUDIT_LOG: &str = "/var/log/stile/audit.log";
+const AUDIT_LOG: &str = "/var/lib/stile/audit.jsonl";
 
 /// Exit codes, below the help of every command.
 macro_rules! exit_codes {
@@ -152,7 +152,7 @@ pub(super) enum Audit {
     /// Check that nothing was removed, changed or reordered
     #[command(after_help = after!(
         "stile audit verify",
-        "stile audit verify --log /mnt/backup/audit.log"
+        "stile audit verify --log /mnt/backup/audit.jsonl"
     ))]
     Verify(AuditVerify),
 }

@@ -5,6 +5,11 @@
 //! It needs root, to call as somebody else, and dbus-daemon, dbus-send and setpriv. Where one
 //! of these is missing the tests fail.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests; clippy sees that only of functions marked as such"
+)]
+
 mod bus;
 mod command;
 mod support;
