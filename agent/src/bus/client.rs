@@ -81,6 +81,10 @@ impl From<Refused> for ClientError {
             zbus::Error::FDO(fdo) => match &**fdo {
                 Fdo::ServiceUnknown(_) | Fdo::NameHasNoOwner(_) => Self::NoAgent,
                 Fdo::AccessDenied(why) => Self::AccessDenied(why.clone()),
+                Fdo::UnknownMethod(why)
+                | Fdo::UnknownInterface(why)
+                | Fdo::UnknownObject(why)
+                | Fdo::InvalidArgs(why) => Self::Garbled(why.clone()),
                 other => Self::NoAnswer(other.to_string()),
             },
             zbus::Error::InputOutput(_) => Self::NoAnswer(Plain(&error).to_string()),

@@ -164,7 +164,7 @@ fn block(challenge: &ChallengeView) -> String {
     );
     format!(
         "{}\n  program      {}\n  pid          {}, started by {}\n  destination  {}\n  \
-         endpoint     {}\n  rule         {}\n  waiting      {}\n  a code gives  {}",
+         endpoint     {}\n  rule         {}\n  waiting      {}\n  a code gives {}",
         styled(HEAD, &head),
         escape(&challenge.program),
         challenge.pid,
@@ -242,7 +242,7 @@ mod tests {
              endpoint     prod-db\n  \
              rule         dba step-up\n  \
              waiting      2 connections\n  \
-             a code gives  prod-db for 15m"
+             a code gives prod-db for 15m"
         );
     }
 

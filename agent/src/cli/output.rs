@@ -4,8 +4,10 @@
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
+use super::text::escape_json;
 
 /// The width that tables fit into on a terminal.
 const COLUMNS: usize = 80;
@@ -20,11 +22,12 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints the value as one line of JSON.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    // Not through anstream, and not escaped by us: JSON escapes control characters itself.
+    // Wiped, because an enrollment is printed this way too.
     let json = serde_json::to_string(value)
+        .map(|json| Zeroizing::new(escape_json(&Zeroizing::new(json))))
         .map_err(|error| Failure::new(Exit::Refused, format!("can't print it as JSON: {error}")))?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{json}")
+    writeln!(out, "{}", json.as_str())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))
 }

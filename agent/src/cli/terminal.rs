@@ -218,5 +218,4 @@ fn typed(line: &[u8]) -> Typed {
 }
 
 #[cfg(test)]
-#[path = "terminal_tests.rs"]
 mod tests;

@@ -54,6 +54,21 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
+/// The same for a JSON text: serde_json escapes only what JSON says must be, and leaves the
+/// other control characters in its strings as they are.
+pub(super) fn escape_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || reorders(c) {
+            // All of them lie below U+10000. Writing to a String can't fail.
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// Characters that take no place and change how their neighbours look: bidirectional controls
 /// (Unicode UAX #9), zero-width ones, and line separators.
 fn reorders(c: char) -> bool {
@@ -94,6 +109,11 @@ mod tests {
     }
 
     #[test]
+    fn json_that_could_fool_a_terminal_is_escaped() {
+        assert_eq!(escape_json("\"a\u{9b}b\u{202e}\""), r#""a\u009bb\u202e""#);
+    }
+
+    #[test]
     fn text_that_could_fool_a_terminal_is_escaped() {
         assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
         assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
@@ -105,6 +125,13 @@ mod tests {
         #[test]
         fn no_escaped_text_has_a_control_character(text in ".*") {
             prop_assert!(!escape(&text).chars().any(|c| c.is_control() || reorders(c)));
+        }
+
+        #[test]
+        fn escaped_json_is_the_same_json_without_control_characters(text in ".*") {
+            let json = escape_json(&serde_json::to_string(&text).unwrap());
+            prop_assert!(!json.chars().any(|c| c.is_control() || reorders(c)));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
 
         #[test]
