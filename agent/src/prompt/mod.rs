@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
+//! How the daemon reaches the person: for now, by a line on their terminal.
+
+pub mod tty;

@@ -2,6 +2,7 @@
 //! The daemon's own process.
 
 use std::io;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_dumpable;
@@ -36,6 +37,21 @@ pub fn harden() -> Result<(), ProcessError> {
 pub fn raise_memlock() -> Result<(), ProcessError> {
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
         .map_err(failed("lift the limit of locked memory (RLIMIT_MEMLOCK)"))
+}
+
+/// True in the machine's own pid namespace. The kernel reports pids as this namespace counts
+/// them; a daemon in another one would look at the wrong processes.
+///
+/// # Errors
+/// If /proc isn't mounted.
+pub fn is_in_initial_pid_namespace() -> Result<bool, ProcessError> {
+    /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h), the same since Linux 3.8.
+    const INITIAL: &str = "pid:[4026531836]";
+    let ours = std::fs::read_link("/proc/self/ns/pid").map_err(|source| ProcessError {
+        operation: "tell the pid namespace",
+        source,
+    })?;
+    Ok(ours == Path::new(INITIAL))
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(Errno) -> ProcessError {
@@ -83,6 +99,28 @@ mod tests {
         let unlimited =
             getrlimit(Resource::RLIMIT_MEMLOCK).unwrap() == (RLIM_INFINITY, RLIM_INFINITY);
         assert_eq!(unlimited, may_raise_limits());
+    }
+
+    #[test]
+    fn a_process_in_a_pid_namespace_of_its_own_is_not_in_the_initial_one() {
+        const TEST: &str = concat!(
+            "sys::process::tests::",
+            "a_process_in_a_pid_namespace_of_its_own_is_not_in_the_initial_one"
+        );
+        if std::env::var_os(CHILD).is_some() {
+            assert!(!is_in_initial_pid_namespace().unwrap());
+            return;
+        }
+        is_in_initial_pid_namespace().unwrap();
+        let child = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", TEST])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("1 passed"), "{said}");
     }
 
     /// Root in a sandbox may lack CAP_SYS_RESOURCE (24).
