@@ -3,7 +3,10 @@
 
 mod ebpf;
 mod host;
+mod sandbox;
 mod say;
+mod services;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +19,10 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask build-ebpf             build the kernel program, then `cargo build` works
   cargo xtask build-ebpf --yes       the same, and install what is missing without asking
+  cargo xtask test                   every test; the end-to-end ones need root
+  cargo xtask test --list            which suites and tests there are
+  cargo xtask test --suite gate      one suite
+  cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
 ";
 
 /// Development tasks of stile.
@@ -28,6 +35,11 @@ enum Task {
         #[arg(long)]
         yes: bool,
     },
+    /// Run the tests; the end-to-end ones in a sandbox.
+    Test(test::Options),
+    /// Furnish a sandbox and become a command; xtask calls this itself.
+    #[command(hide = true)]
+    InsideSandbox(sandbox::Inside),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +58,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             ebpf::build(&Workspace::load()?, host::Consent::new(yes))?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::Test(options) => test::run(&options),
+        Task::InsideSandbox(inside) => match sandbox::enter(&inside)? {},
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where things lie in the workspace, and how cargo is run in it.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::semver::Version;
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
 
 /// The workspace that this xtask was built from.
 #[derive(Debug)]
@@ -62,6 +63,34 @@ impl Workspace {
             .with_context(|| format!("the workspace has no package {name}"))
     }
 
+    /// The names of what cargo builds by default.
+    pub(crate) fn default_packages(&self) -> Vec<String> {
+        self.metadata
+            .workspace_default_packages()
+            .into_iter()
+            .map(|package| package.name.to_string())
+            .collect()
+    }
+
+    /// Builds `stiled` and `stile`; returns the folder in which they lie.
+    pub(crate) fn build_agent(&self, release: bool) -> Result<PathBuf> {
+        let mut cargo = self.cargo();
+        cargo.args(["build", "--locked", "--package", "stile", "--bins"]);
+        if release {
+            cargo.arg("--release");
+        }
+        let mut folder = None;
+        artifacts(&mut cargo, |message| {
+            if let Message::CompilerArtifact(artifact) = message
+                && artifact.target.name == "stiled"
+                && let Some(path) = artifact.executable
+            {
+                folder = path.parent().map(|path| path.as_std_path().to_owned());
+            }
+        })?;
+        folder.context("cargo built no stiled")
+    }
+
     /// The newest Rust that one of these packages asks for, of the workspace or not.
     pub(crate) fn newest_rust_version(&self, names: &[&str]) -> Version {
         self.metadata
@@ -80,6 +109,26 @@ impl Workspace {
         command.current_dir(&self.root);
         command
     }
+}
+
+/// Runs a cargo command that builds, showing its progress, and hands over its messages.
+pub(crate) fn artifacts(cargo: &mut Command, mut each: impl FnMut(Message)) -> Result<()> {
+    cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped());
+    let mut child = cargo
+        .spawn()
+        .with_context(|| format!("could not start `{}`", shown(cargo)))?;
+    if let Some(output) = child.stdout.take() {
+        for message in Message::parse_stream(BufReader::new(output)) {
+            each(message.context("cargo's messages can't be read")?);
+        }
+    }
+    let status = child.wait().context("could not wait for cargo")?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(cargo));
+    }
+    Ok(())
 }
 
 /// Runs a command to its end; anything but success is an error that shows the command.

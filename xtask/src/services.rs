@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The programs of others that tests and demo talk to: PostgreSQL, a D-Bus daemon, tmux.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::host::{self, Consent};
+use crate::say;
+use crate::workspace;
+
+const CLUSTER_CONFIG: &str = "/etc/postgresql-common/createcluster.conf";
+
+/// The folder with PostgreSQL's `initdb`, `postgres` and `psql`; installs it where it lacks.
+///
+/// # Errors
+/// If it is missing and can't be installed.
+pub(crate) fn postgres(consent: Consent) -> Result<PathBuf> {
+    if let Some(bin) = find_postgres() {
+        say::done(format!("PostgreSQL in {}", bin.display()));
+        return Ok(bin);
+    }
+    if !host::has_apt() {
+        bail!("PostgreSQL is missing; install its server and client (no cluster is needed)");
+    }
+    say::note("PostgreSQL is missing; only its programs are used, no cluster is made");
+    // Brings the configuration that the server's package reads while it is installed.
+    host::apt_install(&["postgresql-common"], consent)?;
+    without_main_cluster(|| host::apt_install(&["postgresql"], consent))?;
+    find_postgres().context("PostgreSQL was installed, but its initdb is not to be found")
+}
+
+/// Installs without creating and starting the cluster `main`, and puts the setting back.
+fn without_main_cluster(install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let config = Path::new(CLUSTER_CONFIG);
+    let Ok(before) = std::fs::read_to_string(config) else {
+        return install();
+    };
+    write_as_root(config, &format!("{before}\ncreate_main_cluster = false\n"))?;
+    let installed = install();
+    write_as_root(config, &before).and(installed)
+}
+
+fn write_as_root(path: &Path, text: &str) -> Result<()> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    let mut install = host::as_root("install")?;
+    install.args(["-m", "0644"]).arg(file.path()).arg(path);
+    workspace::run(&mut install)
+}
+
+/// Debian's folders first, newest version first; then wherever PATH has it.
+fn find_postgres() -> Option<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort_by(|a, b| b.cmp(a));
+    let in_path = workspace::which("postgres").and_then(|file| Some(file.parent()?.to_owned()));
+    versions
+        .into_iter()
+        .map(|(_, bin)| bin)
+        .chain(in_path)
+        .find(|bin| {
+            ["initdb", "postgres", "psql"]
+                .iter()
+                .all(|program| bin.join(program).is_file())
+        })
+}
+
+/// Makes sure that this program is in PATH; `package` is what Debian calls it.
+///
+/// # Errors
+/// If it is missing and can't be installed.
+pub(crate) fn program(name: &str, package: &str, consent: Consent) -> Result<PathBuf> {
+    if let Some(path) = workspace::which(name) {
+        say::done(format!("{name} in {}", path.display()));
+        return Ok(path);
+    }
+    if !host::has_apt() {
+        bail!("{name} is missing; install it with your package manager");
+    }
+    host::apt_install(&[package], consent)?;
+    workspace::which(name).with_context(|| format!("{package} was installed, but has no {name}"))
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The end-to-end suites: built with cargo, then each binary run in a sandbox of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Message, TargetKind};
+
+use super::follow;
+use super::suites::{Suite, TESTS};
+use super::tally::Tally;
+use crate::sandbox::{self, Sandbox};
+use crate::workspace::{self, Workspace};
+
+/// A suite that takes longer hangs: the slowest known takes a few minutes on two cores.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Everything that the end-to-end suites need, built.
+#[derive(Debug)]
+pub(super) struct EndToEnd {
+    target: PathBuf,
+    /// The package's folder: cargo runs tests in it.
+    package: PathBuf,
+    /// With `stiled` and `stile`.
+    bin: PathBuf,
+    postgres: PathBuf,
+    /// Suite and its binary.
+    suites: BTreeMap<String, PathBuf>,
+}
+
+impl EndToEnd {
+    /// Builds the agent and the test binaries of these suites.
+    pub(super) fn build(workspace: &Workspace, names: &[&str], postgres: PathBuf) -> Result<Self> {
+        let bin = workspace.build_agent(false)?;
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--locked", "--no-run", "--package", TESTS]);
+        for name in names {
+            cargo.args(["--test", name]);
+        }
+        let manifest = workspace.package(TESTS)?.manifest_path.clone();
+        let package = manifest.parent().context("a package has a folder")?;
+        Ok(Self {
+            target: workspace.target().to_owned(),
+            package: package.as_std_path().to_owned(),
+            bin,
+            postgres,
+            suites: executables(&mut cargo)?,
+        })
+    }
+
+    /// Runs one suite.
+    pub(super) fn run(&self, name: &str, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+        let suite = Suite::EndToEnd(name.to_owned());
+        let Some(binary) = self.suites.get(name) else {
+            tally.broken(&suite, "cargo has built no binary for it");
+            return Ok(());
+        };
+        let sandbox = Sandbox::new(&self.target)?;
+        let mut command = self.command(&sandbox, binary)?;
+        command.args(filter);
+        let mut child = sandbox.spawn(&mut command)?;
+        let Some(output) = child.stdout.take() else {
+            bail!("the suite {name} has no output to read");
+        };
+        let (summaries, ended) = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| wait(&sandbox, child));
+            let summaries = follow(output, &suite, tally);
+            (summaries, waiter.join())
+        });
+        sandbox::check_interrupt()?;
+        match ended {
+            Ok(Ok(Some(status))) => tally.finished(&suite, summaries, status),
+            Ok(Ok(None)) => tally.broken(&suite, &format!("hung for {} s", LIMIT.as_secs())),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => bail!("the thread that waits for {name} panicked"),
+        }
+        Ok(())
+    }
+
+    fn command(&self, sandbox: &Sandbox, binary: &Path) -> Result<Command> {
+        let mut command = sandbox.command(sandbox.path_inside(binary))?;
+        command
+            // Each test starts a daemon, a bus and often a database: two at a time is what
+            // two cores bear without timing out.
+            .arg("--test-threads=2")
+            .current_dir(&self.package)
+            .env("CARGO_MANIFEST_DIR", &self.package)
+            .env("STILE_BIN_DIR", sandbox.path_inside(&self.bin))
+            .env("STILE_PG_BIN", &self.postgres)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        Ok(command)
+    }
+}
+
+/// Waits for the suite, then ends what it left running, which may hold its output open.
+/// `None` if it took too long.
+fn wait(sandbox: &Sandbox, mut child: Child) -> Result<Option<ExitStatus>> {
+    let (ended, over) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let watchdog = scope.spawn(move || {
+            let hung = over.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+            if hung {
+                sandbox.kill();
+            }
+            hung
+        });
+        let status = child.wait().context("could not wait for the suite");
+        drop(ended);
+        sandbox.kill();
+        let hung = watchdog.join().unwrap_or(true);
+        status.map(|status| (!hung).then_some(status))
+    })
+}
+
+/// Runs a `cargo test --no-run`, and returns its binaries by the name of their target.
+fn executables(cargo: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    workspace::artifacts(cargo, |message| {
+        if let Message::CompilerArtifact(artifact) = message
+            && artifact.target.kind.contains(&TargetKind::Test)
+            && let Some(path) = artifact.executable
+        {
+            found.insert(artifact.target.name, path.into_std_path_buf());
+        }
+    })?;
+    Ok(found)
+}

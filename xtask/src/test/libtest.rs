@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reads what Rust's test harness prints.
+
+/// What one run of the harness counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+}
+
+/// A line that says something to us.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// `test result: ok. 3 passed; 0 failed; …`
+    Summary(Counts),
+    /// `test a::b ... FAILED`
+    Failed(&'a str),
+    /// `test a::b ... ignored, why`: the name with the reason.
+    Ignored(&'a str),
+}
+
+/// Reads one line; `None` for any other.
+pub(super) fn parse(line: &str) -> Option<Line<'_>> {
+    let rest = line.trim_end().strip_prefix("test ")?;
+    if let Some(result) = rest.strip_prefix("result: ") {
+        return Some(Line::Summary(Counts {
+            passed: count(result, " passed")?,
+            failed: count(result, " failed")?,
+        }));
+    }
+    let (name, outcome) = rest.split_once(" ... ")?;
+    if outcome.starts_with("FAILED") {
+        return Some(Line::Failed(name));
+    }
+    outcome
+        .starts_with("ignored")
+        .then_some(Line::Ignored(rest))
+}
+
+/// The number before a word, as in `ok. 3 passed; 0 failed`.
+fn count(result: &str, word: &str) -> Option<u64> {
+    result
+        .split(&['.', ';'][..])
+        .find_map(|part| part.trim().strip_suffix(word))?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; \
+            0 filtered out; finished in 0.01s\n";
+        let counts = Counts {
+            passed: 12,
+            failed: 3,
+        };
+        assert_eq!(parse(line), Some(Line::Summary(counts)));
+    }
+
+    #[test]
+    fn failed_and_ignored_tests_are_named() {
+        assert_eq!(parse("test a::b ... FAILED\n"), Some(Line::Failed("a::b")));
+        assert_eq!(
+            parse("test c ... ignored, needs a VM\n"),
+            Some(Line::Ignored("c ... ignored, needs a VM"))
+        );
+    }
+
+    #[test]
+    fn anything_else_says_nothing() {
+        assert_eq!(parse("test a::b ... ok\n"), None);
+        assert_eq!(parse("test result: nonsense\n"), None);
+        assert_eq!(parse("testing\n"), None);
+        assert_eq!(parse(""), None);
+    }
+}

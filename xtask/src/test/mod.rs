@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Runs every test of the project: sets up what they need, runs the plain ones with cargo
+//! and the end-to-end ones in the sandbox, and says at the end what passed, what failed and
+//! what could not run.
+
+mod end_to_end;
+mod libtest;
+mod suites;
+mod tally;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use self::end_to_end::EndToEnd;
+use self::suites::Suite;
+use self::tally::Tally;
+use crate::host::{self, Consent};
+use crate::workspace::{self, Workspace};
+use crate::{ebpf, say, services};
+
+/// What to test, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Run only this suite: unit, gate, e2e (all end-to-end suites), or one of those by name.
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// Print the suites and their tests instead of running them.
+    #[arg(long)]
+    list: bool,
+    /// Install missing packages without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Run only tests whose name contains this.
+    filter: Option<String>,
+}
+
+/// Runs the tests.
+///
+/// # Errors
+/// If something could not be set up. A test that fails is no error, but the exit code's.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let suites = suites::select(&workspace, &options.suite)?;
+    ebpf::build(&workspace, Consent::new(options.yes))?;
+    if options.list {
+        return list(&workspace, &suites);
+    }
+    let end_to_end = prepare(&workspace, &suites, Consent::new(options.yes))?;
+
+    let mut tally = Tally::default();
+    for suite in &suites {
+        say::step(format!("suite {suite}"));
+        match (suite, &end_to_end) {
+            (Suite::Unit | Suite::Gate, _) => {
+                let mut cargo = suite.cargo_test(&workspace)?;
+                cargo.args(&options.filter);
+                run_cargo(&mut cargo, suite, &mut tally)?;
+            }
+            (Suite::EndToEnd(name), Some(end_to_end)) if host::is_root() => {
+                end_to_end.run(name, options.filter.as_deref(), &mut tally)?;
+            }
+            (Suite::EndToEnd(_), _) => tally.blocked(
+                suite,
+                "it needs root; everything is built now, so run \
+                 `sudo -E env PATH=$PATH cargo xtask test`",
+            ),
+        }
+    }
+    Ok(tally.close())
+}
+
+/// Builds and installs what the end-to-end suites take, if one of them was chosen.
+fn prepare(workspace: &Workspace, suites: &[Suite], consent: Consent) -> Result<Option<EndToEnd>> {
+    let names = suites::end_to_end(suites);
+    if names.is_empty() {
+        return Ok(None);
+    }
+    say::step("looking for what the end-to-end tests need");
+    let postgres = services::postgres(consent)?;
+    services::program("dbus-daemon", "dbus-daemon", consent)?;
+    say::step("building the agent and the end-to-end tests");
+    EndToEnd::build(workspace, &names, postgres).map(Some)
+}
+
+fn list(workspace: &Workspace, suites: &[Suite]) -> Result<ExitCode> {
+    for suite in suites {
+        let mut cargo = suite.cargo_test(workspace)?;
+        cargo.args(["--quiet", "--", "--list", "--format=terse"]);
+        for line in workspace::output(&mut cargo)?.lines() {
+            if let Some(test) = line.strip_suffix(": test") {
+                println!("{suite}: {test}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cargo(cargo: &mut Command, suite: &Suite, tally: &mut Tally) -> Result<()> {
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not start `{}`", workspace::shown(cargo)))?;
+    let Some(output) = child.stdout.take() else {
+        bail!("`{}` has no output to read", workspace::shown(cargo));
+    };
+    let results = follow(output, suite, tally);
+    let status = child.wait().context("could not wait for cargo")?;
+    tally.finished(suite, results, status);
+    Ok(())
+}
+
+/// Passes on what tests print, and keeps count. Returns how many summaries libtest printed.
+fn follow(output: impl Read, suite: &Suite, tally: &mut Tally) -> usize {
+    let mut summaries = 0;
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    // An unreadable pipe is an ended one; the exit status tells the rest.
+    while output
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        let text = String::from_utf8_lossy(&line);
+        anstream::print!("{text}");
+        match libtest::parse(&text) {
+            Some(libtest::Line::Summary(counts)) => {
+                summaries += 1;
+                tally.add(counts);
+            }
+            Some(libtest::Line::Failed(test)) => tally.failed(suite, test),
+            Some(libtest::Line::Ignored(test)) => tally.ignored(suite, test),
+            None => {}
+        }
+        line.clear();
+    }
+    summaries
+}
