@@ -8,7 +8,7 @@
 //! {"seq":7,"prev":"<64 hex>","time":"…","boot_ns":…,"event":"grant",…,"hash":"<64 hex>"}
 //! ```
 //!
-//! `hash` is the SHA-256 of all bytes of the line before `,"hash":"`. So [`verify`] finds any
+//! `hash` is the SHA-256 of all bytes of the line before `,"hash":"`. So [`verify()`] finds any
 //! change, removal, insertion and reordering, with two exceptions that no chain can close by
 //! itself: whole records cut off at the end, and a log that root has written anew. Both are
 //! found by comparing with a hash that was kept elsewhere; ship the log off the host.
