@@ -179,6 +179,9 @@ pub enum Refusal {
     /// The user has one already, and only root may replace it.
     #[error("uid {0} is enrolled already; ask an administrator to run `stile enroll --user {0}`")]
     AlreadyEnrolled(Uid),
+    /// Too many wrong codes, for good.
+    #[error("you are locked out after too many wrong codes; ask an administrator")]
+    Locked,
     /// A confirmation without a beginning, or too late.
     #[error("no enrollment is waiting to be confirmed; run `stile enroll` again")]
     NoEnrollment,

@@ -21,7 +21,7 @@ use stile::audit::{AuditError, AuditLog, Event, Record, Seq, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
 use stile::ids::{GrantId, Uid};
 use stile::ledger::{BootId, Ledger, LedgerError, NewElevation, StepOutcome, TotpSecret, TotpStep};
-use stile::verify::FactorKind;
+use stile::policy::Factor;
 use tempfile::TempDir;
 
 const DISK_BYTES: u64 = 6 << 20;
@@ -92,7 +92,7 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
     let elevation = NewElevation {
         uid: USER,
         realm: "prod".to_owned(),
-        factor: FactorKind::Totp,
+        factor: Factor::Totp,
         proven: NOW,
         boot: boot(),
     };

@@ -16,7 +16,7 @@ use stile::audit::{AuditLog, Event, Record, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
 use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
-use stile::verify::FactorKind;
+use stile::policy::Factor;
 use tempfile::TempDir;
 
 const CYCLES: usize = 40;
@@ -37,7 +37,7 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
     let elevation = NewElevation {
         uid: USER,
         realm: "prod".to_owned(),
-        factor: FactorKind::Totp,
+        factor: Factor::Totp,
         proven: NOW,
         boot: boot(),
     };

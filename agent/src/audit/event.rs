@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::Uid;
-use crate::verify::FactorKind;
+use crate::policy::Factor;
 
 /// Most policy errors that one record lists; the rest is counted.
 const MAX_ERRORS: usize = 20;
@@ -116,7 +116,7 @@ pub enum Event {
         #[serde(flatten)]
         subject: Subject,
         /// The factor.
-        factor: FactorKind,
+        factor: Factor,
         /// Who enrolled them.
         by: Uid,
     },

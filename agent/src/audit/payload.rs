@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Destination, Flow, ProcessFacts, Subject};
 use crate::clock::BootTime;
 use crate::ids::{ChallengeId, ElevationId, GrantId, SocketCookie};
-use crate::verify::FactorKind;
+use crate::policy::Factor;
 
 /// A connect that the kernel reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +64,7 @@ pub struct Challenge {
     /// The realm that the proof will hold in.
     pub realm: String,
     /// What is accepted as proof.
-    pub factors: Vec<FactorKind>,
+    pub factors: Vec<Factor>,
     /// How long it can be answered.
     pub hold_seconds: u64,
 }
@@ -110,7 +110,7 @@ pub struct FactorUse {
     /// The user.
     pub subject: Subject,
     /// The factor.
-    pub factor: FactorKind,
+    pub factor: Factor,
     /// What became of it.
     pub outcome: FactorOutcome,
     /// The challenge that it answered; none when it confirmed an enrollment.
@@ -156,7 +156,7 @@ pub struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<SocketCookie>,
     /// The factor that earned it; none if the rule asks for none.
-    pub factor: Option<FactorKind>,
+    pub factor: Option<Factor>,
     /// The elevation that it rests on; none if the rule asks for none.
     pub elevation: Option<ElevationId>,
     /// When it ends.
@@ -191,7 +191,7 @@ pub struct Connection {
     /// The rule behind the grant.
     pub rule: String,
     /// The factor that earned the grant; none if the rule asks for none.
-    pub factor: Option<FactorKind>,
+    pub factor: Option<Factor>,
     /// How it got through.
     pub passage: Passage,
     /// Microseconds between the attempt and its release; none if it was not held.
@@ -243,6 +243,8 @@ pub enum CloseReason {
     Expired,
     /// Its grant was revoked.
     Revoked,
+    /// Its process ended while it waited.
+    Withdrawn,
     /// stile had a fault.
     Fault,
 }

@@ -16,7 +16,7 @@ use super::*;
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::{ChallengeId, ElevationId, GrantId, SocketCookie, Uid};
 use crate::ledger::PrivateError;
-use crate::verify::FactorKind;
+use crate::policy::Factor;
 
 struct Fixture {
     /// Others may enter it, so the audit directory lies below it.
@@ -128,7 +128,7 @@ fn connection(exe: &str) -> Record {
         flow: flow(exe),
         grant: GrantId(9),
         rule: "dba step-up".to_owned(),
-        factor: Some(FactorKind::Totp),
+        factor: Some(Factor::Totp),
         passage: Passage::Released,
         latency_us: Some(812),
     });
@@ -144,7 +144,7 @@ fn story() -> Vec<Record> {
             now(3),
             Event::Factor(FactorUse {
                 subject: subject(),
-                factor: FactorKind::Totp,
+                factor: Factor::Totp,
                 outcome: FactorOutcome::Accepted,
                 challenge: Some(ChallengeId(id)),
                 elevation: Some(ElevationId(id)),

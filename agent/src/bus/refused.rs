@@ -22,6 +22,8 @@ pub enum Refused {
     NotEnrolled(String),
     /// [`Refusal::AlreadyEnrolled`].
     AlreadyEnrolled(String),
+    /// [`Refusal::Locked`].
+    Locked(String),
     /// [`Refusal::NoEnrollment`].
     NoEnrollment(String),
     /// [`Refusal::NotPermitted`].
@@ -51,6 +53,7 @@ impl From<Refusal> for Refused {
             Refusal::NoSuchGrant => Self::NoSuchGrant(text),
             Refusal::NotEnrolled => Self::NotEnrolled(text),
             Refusal::AlreadyEnrolled(_) => Self::AlreadyEnrolled(text),
+            Refusal::Locked => Self::Locked(text),
             Refusal::NoEnrollment => Self::NoEnrollment(text),
             Refusal::NotPermitted => Self::NotPermitted(text),
             Refusal::Busy => Self::Busy(text),
@@ -67,6 +70,7 @@ impl fmt::Display for Refused {
             | Self::NoSuchGrant(text)
             | Self::NotEnrolled(text)
             | Self::AlreadyEnrolled(text)
+            | Self::Locked(text)
             | Self::NoEnrollment(text)
             | Self::NotPermitted(text)
             | Self::Busy(text)

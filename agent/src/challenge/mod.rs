@@ -1,2 +1,275 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! To be written.
+//! Challenges: one pending request for proof for each subject and rule, however many
+//! connections wait on it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::classify::{Classified, Disposition};
+use crate::clock::BootTime;
+use crate::grant::Terms;
+use crate::ids::{ChallengeId, SocketCookie, Uid};
+use crate::policy::RuleName;
+use crate::service::Caller;
+use crate::sys::replay::SynPacket;
+
+/// Most challenges that one user may have pending. A program that trips over every rule of a
+/// large policy stays below it.
+const MAX_PER_USER: usize = 16;
+/// Most connections of one user that wait at once. A connection pool of a whole application
+/// server stays below it; what is beyond is refused, so that one user can't fill the maps.
+const MAX_WAITING_PER_USER: usize = 1024;
+/// How long a dismissed challenge is not raised again: a client that retries would otherwise
+/// ask the same question without end.
+const DISMISSAL: Duration = Duration::from_secs(10);
+
+/// A connection that waits.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Who and what.
+    pub facts: Classified,
+    /// Its SYN, once the gate has handed it out.
+    pub syn: Option<SynPacket>,
+    /// When it is refused if nobody has answered.
+    pub deadline: BootTime,
+}
+
+impl Waiting {
+    /// The socket.
+    #[must_use]
+    pub fn cookie(&self) -> SocketCookie {
+        self.facts.cookie
+    }
+
+    /// True if the gate has parked it; false if it was rejected, and has to come again.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.facts.disposition == Disposition::Held
+    }
+}
+
+/// What distinguishes two challenges of one user. A rule of scope `socket` has one for each
+/// connection: nobody else's connection can slip in under the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChallengeKey {
+    /// Who is asked.
+    pub subject: Uid,
+    /// The rule.
+    pub rule: RuleName,
+    /// The one socket, if the rule's scope is that.
+    pub socket: Option<SocketCookie>,
+}
+
+/// A pending challenge.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// What it is for.
+    pub key: ChallengeKey,
+    /// What an answer earns.
+    pub terms: Terms,
+    /// The connections that wait, the first of which raised it. Never empty.
+    pub waiting: Vec<Waiting>,
+    /// When it was raised.
+    pub since: BootTime,
+}
+
+impl Challenge {
+    /// When the last connection stops waiting.
+    #[must_use]
+    pub fn deadline(&self) -> BootTime {
+        self.waiting
+            .iter()
+            .map(|waiting| waiting.deadline)
+            .max()
+            .unwrap_or(self.since)
+    }
+}
+
+/// Whether an attempt may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Admission {
+    /// It raised a new challenge.
+    Raised(ChallengeId),
+    /// It waits on one that is pending.
+    Joined(ChallengeId),
+}
+
+/// All pending challenges.
+#[derive(Debug, Default)]
+pub struct Challenges {
+    last: u64,
+    pending: BTreeMap<ChallengeId, Challenge>,
+    dismissed: HashMap<ChallengeKey, BootTime>,
+}
+
+impl Challenges {
+    /// Lets a connection wait for an answer. Gives it back if it may not.
+    ///
+    /// # Errors
+    /// The connection, with the reason why it may not wait.
+    pub fn admit(
+        &mut self,
+        key: ChallengeKey,
+        terms: Terms,
+        waiting: Waiting,
+        now: BootTime,
+    ) -> Result<Admission, (&'static str, Box<Waiting>)> {
+        if let Some(reason) = self.refusal(&key, now) {
+            return Err((reason, Box::new(waiting)));
+        }
+        if let Some(pending) = self.pending.values_mut().find(|pending| pending.key == key) {
+            // One that was rejected comes again and again, and stands for the same question.
+            if waiting.is_parked() {
+                pending.waiting.push(waiting);
+            }
+            return Ok(Admission::Joined(pending.id));
+        }
+        self.last += 1;
+        let id = ChallengeId(self.last);
+        let challenge = Challenge {
+            id,
+            key,
+            terms,
+            waiting: vec![waiting],
+            since: now,
+        };
+        self.pending.insert(id, challenge);
+        Ok(Admission::Raised(id))
+    }
+
+    fn refusal(&mut self, key: &ChallengeKey, now: BootTime) -> Option<&'static str> {
+        self.dismissed.retain(|_, until| now < *until);
+        if self.dismissed.contains_key(&ChallengeKey {
+            socket: None,
+            ..key.clone()
+        }) {
+            return Some("the user has just dismissed this challenge");
+        }
+        let own = || {
+            self.pending
+                .values()
+                .filter(|pending| pending.key.subject == key.subject)
+        };
+        if own().map(|pending| pending.waiting.len()).sum::<usize>() >= MAX_WAITING_PER_USER {
+            return Some("too many connections of this user are waiting");
+        }
+        let joins = self.pending.values().any(|pending| pending.key == *key);
+        if !joins && own().count() >= MAX_PER_USER {
+            return Some("too many challenges of this user are pending");
+        }
+        None
+    }
+
+    /// A challenge.
+    #[must_use]
+    pub fn get(&self, id: ChallengeId) -> Option<&Challenge> {
+        self.pending.get(&id)
+    }
+
+    /// All challenges, oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Challenge> {
+        self.pending.values()
+    }
+
+    /// A challenge that the caller may see: their own, or any for root (promise S7).
+    #[must_use]
+    pub fn visible(&self, id: ChallengeId, caller: Caller) -> Option<&Challenge> {
+        self.pending
+            .get(&id)
+            .filter(|pending| may_see(pending, caller))
+    }
+
+    /// All challenges that the caller may see, oldest first.
+    pub fn all_visible(&self, caller: Caller) -> impl Iterator<Item = &Challenge> {
+        self.pending
+            .values()
+            .filter(move |pending| may_see(pending, caller))
+    }
+
+    /// Ends a challenge.
+    pub fn take(&mut self, id: ChallengeId) -> Option<Challenge> {
+        self.pending.remove(&id)
+    }
+
+    /// Ends a challenge that its user doesn't want, and keeps it from coming back at once.
+    pub fn dismiss(&mut self, id: ChallengeId, now: BootTime) -> Option<Challenge> {
+        let challenge = self.take(id)?;
+        let key = ChallengeKey {
+            socket: None,
+            ..challenge.key.clone()
+        };
+        self.dismissed.insert(key, now.after(DISMISSAL));
+        Some(challenge)
+    }
+
+    /// Hands in the SYN of a waiting connection. Gives it back if none waits.
+    pub fn set_syn(&mut self, cookie: SocketCookie, syn: SynPacket) -> Option<SynPacket> {
+        let waiting = self
+            .pending
+            .values_mut()
+            .flat_map(|pending| &mut pending.waiting);
+        match waiting
+            .into_iter()
+            .find(|waiting| waiting.cookie() == cookie)
+        {
+            Some(waiting) => {
+                waiting.syn = Some(syn);
+                None
+            }
+            None => Some(syn),
+        }
+    }
+
+    /// Takes out the connections for which `gone` holds, each with its challenge. A challenge
+    /// on which nobody waits any longer ends with them, and is told by `true`.
+    pub fn withdraw(
+        &mut self,
+        mut gone: impl FnMut(&Waiting) -> bool,
+    ) -> Vec<(ChallengeId, ChallengeKey, Waiting, bool)> {
+        let mut out = Vec::new();
+        for pending in self.pending.values_mut() {
+            let (leave, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut pending.waiting)
+                .into_iter()
+                .partition(|waiting| gone(waiting));
+            let ended = stay.is_empty();
+            pending.waiting = stay;
+            out.extend(
+                leave
+                    .into_iter()
+                    .map(|waiting| (pending.id, pending.key.clone(), waiting, ended)),
+            );
+        }
+        self.pending
+            .retain(|_, pending| !pending.waiting.is_empty());
+        out
+    }
+
+    /// The earliest time at which a connection stops waiting.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<BootTime> {
+        self.pending
+            .values()
+            .flat_map(|pending| &pending.waiting)
+            .map(|waiting| waiting.deadline)
+            .min()
+    }
+
+    /// How many are pending.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// True if none is pending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+fn may_see(challenge: &Challenge, caller: Caller) -> bool {
+    caller.is_admin() || challenge.key.subject == caller.uid
+}

@@ -11,7 +11,7 @@ const POLICY_DIR: &str = "/etc/stile/policy.d";
 /// Where the agent's settings are unless `--config` says otherwise.
 const CONFIG_FILE: &str = "/etc/stile/stile.toml";
 /// Where the audit log is unless `--log` says otherwise.
-const AUDIT_LOG: &str = "/var/lib/stile/audit.jsonl";
+const AUDIT_LOG: &str = "/var/lib/stile/audit/audit.jsonl";
 
 /// Exit codes, below the help of every command.
 macro_rules! exit_codes {
@@ -113,6 +113,12 @@ pub(super) enum Command {
     /// Read the audit log
     #[command(subcommand, after_help = after!("stile audit tail -n 20", "stile audit verify"))]
     Audit(Audit),
+    /// Take the gate out of the kernel: protected endpoints are open afterwards
+    ///
+    /// The gate outlives the agent, so that nobody gets through while it restarts. Stop the
+    /// agent first; this is for good, until it is started again. Only root can do it.
+    #[command(after_help = after!("systemctl stop stiled && stile detach"))]
+    Detach(Detach),
     /// Print a completion script for this shell
     #[command(hide = true)]
     Completions {
@@ -207,6 +213,16 @@ pub(super) struct Enroll {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Detach {
+    /// The agent's settings, which say where the gate is pinned
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, value_hint = ValueHint::FilePath)]
+    pub(super) config: PathBuf,
+    /// Where it is pinned, if not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) bpffs: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct PolicyCheck {
     /// The directory with the policy files
     #[arg(long, value_name = "DIR", default_value = POLICY_DIR, value_hint = ValueHint::DirPath)]
@@ -253,6 +269,7 @@ impl Command {
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Audit(Audit::Tail(_)) => "audit tail",
             Self::Audit(Audit::Verify(_)) => "audit verify",
+            Self::Detach(_) => "detach",
             Self::Completions { .. } => "completions",
             Self::Man { .. } => "man",
         }

@@ -10,6 +10,7 @@ use super::args::{AuditTail, AuditVerify};
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::text::{GOOD, escape, styled};
+use crate::audit::{self, AuditError, VerifyError, verify_file};
 
 /// A log that is whole.
 #[derive(Debug, Serialize)]
@@ -18,24 +19,28 @@ struct Whole {
     last_hash: String,
 }
 
-/// WIRING: the only place that calls `crate::audit::verify_file`.
-fn check(_log: &Path) -> Result<Whole, Failure> {
-    // crate::audit::verify_file(log)
-    //     .map(|report| Whole { records: report.records, last_hash: report.last_hash.to_string() })
-    //     .map_err(|error| match error {
-    //         VerifyError::Io(_) => unreadable(log, &error),
-    //         VerifyError::Faulty { .. } => Failure::new(Exit::Broken, error.to_string()),
-    //     })
-    Err(Failure::new(Exit::Refused, "this build has no audit log"))
+fn check(log: &Path) -> Result<Whole, Failure> {
+    verify_file(log)
+        .map(|report| Whole {
+            records: report.records,
+            last_hash: report.last_hash.to_string(),
+        })
+        .map_err(|error| match error {
+            VerifyError::Io(_) => unreadable(log, &error),
+            VerifyError::Faulty { .. } => Failure::new(Exit::Broken, error.to_string()),
+        })
 }
 
-/// WIRING: the only place that calls `crate::audit::tail`.
-fn last(_log: &Path, _lines: usize) -> Result<Vec<Value>, Failure> {
-    // crate::audit::tail(log, lines).map_err(|error| match error {
-    //     AuditError::Damaged { .. } => Failure::new(Exit::Broken, error.to_string()),
-    //     error => unreadable(log, &error),
-    // })
-    Err(Failure::new(Exit::Refused, "this build has no audit log"))
+fn unreadable(log: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let text = format!("{}: {error}", log.display());
+    Failure::new(Exit::Refused, text)
+}
+
+fn last(log: &Path, lines: usize) -> Result<Vec<Value>, Failure> {
+    audit::tail(log, lines).map_err(|error| match error {
+        AuditError::Damaged { .. } => Failure::new(Exit::Broken, error.to_string()),
+        error => unreadable(log, &error),
+    })
 }
 
 /// `stile audit verify`.

@@ -5,6 +5,7 @@ mod approve;
 mod args;
 mod audit;
 mod deny;
+mod detach;
 mod enroll;
 mod failure;
 mod generate;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Audit(Audit::Tail(args)) => audit::tail(&args),
         Command::Audit(Audit::Verify(args)) => audit::verify(&args),
+        Command::Detach(args) => detach::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),
     }

@@ -9,6 +9,8 @@ use super::args::PolicyCheck;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::text::{GOOD, count, styled};
+use crate::config::{Diagnostic, Diagnostics, Settings, Trust};
+use crate::policy;
 
 /// Settings and policy that an agent can load.
 struct Sound {
@@ -28,23 +30,38 @@ struct Broken {
     list: Value,
 }
 
-/// WIRING: the only place that calls `crate::config` and `crate::policy`.
-fn load(_policy: &Path, _config: &Path, _color: bool) -> Result<Sound, Broken> {
-    // let broken = |found: Diagnostics| Broken {
-    //     findings: found.len(),
-    //     rendered: found.render(color),
-    //     list: json!(found.views()),
-    // };
-    // Settings::load_as(config, Trust::Anyone).map_err(broken)?;
-    // let loaded = policy::load_as(policy, Trust::Anyone).map_err(broken)?;
-    // let warnings: Vec<_> = loaded.warnings.iter().map(|one| one.render(color)).collect();
-    // let views: Vec<_> = loaded.warnings.iter().map(Diagnostic::view).collect();
-    // Ok(Sound { warnings: warnings.join("\n\n"), list: json!(views) })
-    Err(Broken {
-        findings: 1,
-        rendered: "error: this build can't read policy".to_owned(),
-        list: json!([{ "level": "error", "message": "this build can't read policy" }]),
-    })
+/// Reads both as the agent would, except that anybody may own them, and tells the mistakes of
+/// both at once.
+fn load(policy: &Path, config: &Path, color: bool) -> Result<Sound, Broken> {
+    let settings = Settings::load_as(config, Trust::Anyone).map(drop);
+    let loaded = policy::load_as(policy, Trust::Anyone);
+    match (settings, loaded) {
+        (Ok(()), Ok(loaded)) => {
+            let warnings: Vec<_> = loaded
+                .warnings
+                .iter()
+                .map(|one| one.render(color))
+                .collect();
+            let views: Vec<_> = loaded.warnings.iter().map(Diagnostic::view).collect();
+            Ok(Sound {
+                warnings: warnings.join("\n\n"),
+                list: json!(views),
+            })
+        }
+        (settings, loaded) => {
+            let found: Vec<_> = [settings.err(), loaded.err()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let rendered: Vec<_> = found.iter().map(|one| one.render(color)).collect();
+            let views: Vec<_> = found.iter().flat_map(Diagnostics::views).collect();
+            Err(Broken {
+                findings: found.iter().map(Diagnostics::len).sum(),
+                rendered: rendered.join("\n"),
+                list: json!(views),
+            })
+        }
+    }
 }
 
 /// Runs the command.

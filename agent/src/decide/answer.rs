@@ -75,6 +75,7 @@ impl AllowPermit {
 #[must_use]
 pub struct ElevationPermit {
     id: ElevationId,
+    factor: Factor,
     rule: RuleName,
     question: Question,
     terms: Terms,
@@ -90,6 +91,7 @@ impl ElevationPermit {
     ) -> Self {
         Self {
             id: fact.id,
+            factor: fact.factor,
             rule: rule.name.clone(),
             question,
             terms,
@@ -101,6 +103,12 @@ impl ElevationPermit {
     #[must_use]
     pub fn id(&self) -> ElevationId {
         self.id
+    }
+
+    /// The factor that was verified.
+    #[must_use]
+    pub fn factor(&self) -> Factor {
+        self.factor
     }
 
     /// The rule that it satisfies.

@@ -12,8 +12,10 @@ pub use answer::{
 };
 
 use crate::clock::BootTime;
-use crate::ids::{ElevationId, Uid};
-use crate::policy::{Action, First, Match, Matcher, NameError, Names, Policy, Rule, Scope, Terms};
+use crate::ids::{ElevationId, EndpointId, Uid};
+use crate::policy::{
+    Action, Factor, First, Match, Matcher, NameError, Names, Policy, Rule, Scope, Terms,
+};
 
 /// An elevation of the subject, proven since this machine booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,9 @@ pub struct ElevationFact<'a> {
     pub id: ElevationId,
     /// The realm that it is good for: the name of the rule.
     pub realm: &'a str,
-    /// When the factor was verified.
+    /// The factor that was verified.
+    pub factor: Factor,
+    /// When it was.
     pub proven: BootTime,
 }
 
@@ -60,6 +64,20 @@ pub fn decide<'a>(
     };
     let problems = found.unsure.into_iter().map(|(_, error)| error).collect();
     Decided { decision, problems }
+}
+
+/// The first rule that matches, whatever it says. Where the name services fail it may be none:
+/// what rested on it then ends.
+#[must_use]
+pub fn matching_rule<'p>(
+    policy: &'p Policy,
+    names: &dyn Names,
+    subject: Uid,
+    endpoint: EndpointId,
+) -> Option<&'p Rule> {
+    Matcher::new(names)
+        .first_match(policy, endpoint, subject)
+        .rule
 }
 
 fn denied(rule: Option<&Rule>, reason: DenialReason) -> Decided {

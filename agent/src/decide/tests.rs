@@ -81,6 +81,7 @@ fn challenged_by(decided: &Decided) -> Option<&str> {
 fn fact(id: u64, realm: &str, proven: u64) -> ElevationFact<'_> {
     ElevationFact {
         id: ElevationId(id),
+        factor: Factor::Totp,
         realm,
         proven: BootTime(proven),
     }
@@ -95,7 +96,7 @@ fn a_step_up_rule_asks_for_proof() {
     assert_eq!(order.rule().as_str(), "dba");
     assert_eq!(order.question().subject, Uid(1001));
     assert_eq!(order.terms().ttl, TTL);
-    assert_eq!(order.factors(), [crate::policy::Factor::Totp]);
+    assert_eq!(order.factors(), [Factor::Totp]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::tables::{COUNTERS, ELEVATIONS, NEXT_ELEVATION};
 use super::{BootId, Ledger, LedgerError, ids};
 use crate::clock::{BootTime, Now};
 use crate::ids::{ElevationId, Uid};
-use crate::verify::FactorKind;
+use crate::policy::Factor;
 
 /// An elevation that is about to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct NewElevation {
     /// The realm of the rule that asked.
     pub realm: String,
     /// How.
-    pub factor: FactorKind,
+    pub factor: Factor,
     /// When.
     pub proven: Now,
     /// The boot that `proven.boot` counts in.
@@ -56,7 +56,7 @@ impl StoredElevation {
 
     /// How.
     #[must_use]
-    pub fn factor(&self) -> FactorKind {
+    pub fn factor(&self) -> Factor {
         self.record.factor
     }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::{ElevationId, GrantId, Uid};
-use crate::verify::FactorKind;
+use crate::policy::Factor;
 
 const ALICE: Uid = Uid(1000);
 const BOB: Uid = Uid(1001);
@@ -94,7 +94,7 @@ fn new(uid: Uid, seconds: u64) -> NewElevation {
     NewElevation {
         uid,
         realm: "prod".to_owned(),
-        factor: FactorKind::Totp,
+        factor: Factor::Totp,
         proven: Now {
             boot: boot_time(seconds),
             wall: WallTime(7),
@@ -208,7 +208,7 @@ fn an_elevation_is_read_as_it_was_written() {
     assert_eq!(stored[0].id(), id);
     assert_eq!(stored[0].uid(), ALICE);
     assert_eq!(stored[0].realm(), "prod");
-    assert_eq!(stored[0].factor(), FactorKind::Totp);
+    assert_eq!(stored[0].factor(), Factor::Totp);
     assert_eq!(stored[0].proven(), written.proven);
     assert_eq!(fixture.ledger().revoke_elevations(ALICE).unwrap(), 1);
     assert!(fixture.consume(ALICE, 2).unwrap() > id);

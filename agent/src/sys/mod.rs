@@ -5,6 +5,7 @@
 //! what is decided elsewhere.
 
 pub mod boot_timer;
+pub mod bpf_link;
 pub mod cgroup;
 pub mod file;
 pub mod netns;
@@ -13,5 +14,4 @@ pub mod process;
 pub mod replay;
 pub mod sock_diag;
 pub mod socket;
-
-mod watch;
+pub mod watch;

@@ -69,6 +69,11 @@ impl Replayer {
         self.cookies
     }
 
+    /// Both sockets.
+    pub fn sockets(&self) -> [&OwnedFd; 2] {
+        [&self.v4, &self.v6]
+    }
+
     /// Sends the SYN. Never blocks.
     ///
     /// # Errors

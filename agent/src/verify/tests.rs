@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::Uid;
 use crate::ledger::{BootId, FIRST_WAIT, LOCK_AFTER, Ledger, LedgerError, TotpSecret, TotpStep};
+use crate::policy::Factor;
 use crate::service::Enrollment;
 
 const ALICE: Uid = Uid(1000);
@@ -137,7 +138,7 @@ fn a_right_code_is_a_proof_of_who_when_and_what_for() {
     };
     assert_eq!(proof.uid(), ALICE);
     assert_eq!(proof.realm(), "prod");
-    assert_eq!(proof.factor(), FactorKind::Totp);
+    assert_eq!(proof.factor(), Factor::Totp);
     assert_eq!(proof.proven(), at(START));
     let stored = fixture.ledger.elevations(ALICE, &boot()).unwrap();
     assert_eq!(stored.len(), 1);

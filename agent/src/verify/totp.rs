@@ -7,12 +7,12 @@ use std::time::Duration;
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use super::FactorKind;
 use crate::clock::Now;
 use crate::ids::{ElevationId, Uid};
 use crate::ledger::{
     BootId, Ledger, LedgerError, NewElevation, StepOutcome, Throttle, TotpSecret, TotpStep,
 };
+use crate::policy::Factor;
 
 /// Longest text that is looked at as a code; six digits and any grouping fit well.
 const MAX_CODE_TEXT: usize = 32;
@@ -25,7 +25,7 @@ const MAX_CODE_TEXT: usize = 32;
 pub struct Verified {
     uid: Uid,
     realm: String,
-    factor: FactorKind,
+    factor: Factor,
     elevation: ElevationId,
     proven: Now,
 }
@@ -55,7 +55,7 @@ impl Verified {
 
     /// How.
     #[must_use]
-    pub fn factor(&self) -> FactorKind {
+    pub fn factor(&self) -> Factor {
         self.factor
     }
 
@@ -131,7 +131,7 @@ pub fn verify_totp(
     let elevation = NewElevation {
         uid,
         realm: realm.to_owned(),
-        factor: FactorKind::Totp,
+        factor: Factor::Totp,
         proven: now,
         boot: boot.clone(),
     };

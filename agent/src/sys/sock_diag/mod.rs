@@ -97,6 +97,23 @@ pub struct TcpSocket {
     interface: u32,
 }
 
+impl TcpSocket {
+    /// The socket of a connect that is under way, as its SYN tells it.
+    #[must_use]
+    pub fn connecting(local: SocketAddr, remote: SocketAddr, cookie: SocketCookie) -> Self {
+        let state = TcpState::SynSent;
+        Self {
+            local,
+            remote,
+            state,
+            uid: Uid(0),
+            inode: 0,
+            cookie,
+            interface: 0,
+        }
+    }
+}
+
 /// What became of a socket that was to be destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destroyed {

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The live grants, and the connections known under each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use stile_common::GrantKey;
+
+use super::Grant;
+use crate::clock::BootTime;
+use crate::ids::{GrantId, SocketCookie, Uid};
+use crate::sys::netns::NetNs;
+
+/// Most connections that are remembered for one grant. Beyond that the gate still cuts them at
+/// the end; only the client's error comes with its next packet instead of at once.
+const MAX_FLOWS: usize = 1 << 14;
+
+/// A live grant.
+#[derive(Debug)]
+pub struct Live {
+    /// The grant.
+    pub grant: Grant,
+    /// Its connections, each with its network namespace where that isn't the daemon's.
+    pub flows: HashMap<SocketCookie, Option<Arc<NetNs>>>,
+}
+
+/// All live grants, one for each key of the kernel's map.
+#[derive(Debug, Default)]
+pub struct Grants {
+    live: BTreeMap<GrantId, Live>,
+    by_key: HashMap<GrantKey, GrantId>,
+}
+
+impl Grants {
+    /// Adds a grant. One with the same key is replaced, and its connections go over to the
+    /// new one, as they do in the kernel.
+    pub fn insert(&mut self, grant: Grant) {
+        let key = grant.key();
+        let id = grant.id();
+        let old = self
+            .by_key
+            .insert(key, id)
+            .and_then(|old| self.live.remove(&old));
+        let flows = old.map(|old| old.flows).unwrap_or_default();
+        self.live.insert(id, Live { grant, flows });
+    }
+
+    /// Puts back what was taken out.
+    pub fn restore(&mut self, live: Live) {
+        self.by_key.insert(live.grant.key(), live.grant.id());
+        self.live.insert(live.grant.id(), live);
+    }
+
+    /// Takes a grant out.
+    pub fn remove(&mut self, id: GrantId) -> Option<Live> {
+        let live = self.live.remove(&id)?;
+        self.by_key.remove(&live.grant.key());
+        Some(live)
+    }
+
+    /// Takes out what has ended by `now`.
+    pub fn take_expired(&mut self, now: BootTime) -> Vec<Live> {
+        let ended: Vec<_> = self
+            .iter()
+            .filter(|live| live.grant.expires() <= now)
+            .map(|live| live.grant.id())
+            .collect();
+        ended.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Remembers a connection of a grant.
+    pub fn add_flow(&mut self, id: GrantId, socket: SocketCookie, netns: Option<Arc<NetNs>>) {
+        if let Some(live) = self.live.get_mut(&id)
+            && live.flows.len() < MAX_FLOWS
+        {
+            live.flows.insert(socket, netns);
+        }
+    }
+
+    /// A grant.
+    #[must_use]
+    pub fn get(&self, id: GrantId) -> Option<&Live> {
+        self.live.get(&id)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Live> {
+        self.live.values()
+    }
+
+    /// All of them, oldest first, to forget connections that are gone.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Live> {
+        self.live.values_mut()
+    }
+
+    /// The numbers of a user's grants, or of everybody's.
+    #[must_use]
+    pub fn ids_of(&self, subject: Option<Uid>) -> Vec<GrantId> {
+        let of = |live: &&Live| subject.is_none_or(|uid| live.grant.subject() == uid);
+        self.iter().filter(of).map(|live| live.grant.id()).collect()
+    }
+
+    /// When the next one ends.
+    #[must_use]
+    pub fn next_end(&self) -> Option<BootTime> {
+        self.iter().map(|live| live.grant.expires()).min()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Looks, before anything is attached, whether this kernel can hold connections, and says
+//! what is missing and what is lost by it.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Without it the gate can't stand.
+    Missing,
+    /// Without it the gate stands, but something is slower or rougher.
+    Degraded,
+}
+
+/// Something that this machine lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is missing, and why we think so.
+    pub what: String,
+    /// What is lost by it.
+    pub lost: &'static str,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what, lost, remedy, ..
+        } = self;
+        write!(f, "{what}: {lost}; {remedy}")
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Preflight {
+    /// Everything that is missing, worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Preflight {
+    /// True if the gate can stand.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Missing)
+    }
+}
+
+/// The questions to the machine. Each answers why not.
+pub trait Probe {
+    /// `major.minor` of the running kernel.
+    fn kernel(&self) -> Result<(u32, u32), String>;
+    /// Whether the process has a capability, by its number (capabilities(7)).
+    fn capability(&self, number: u32) -> Result<bool, String>;
+    /// Whether a cgroup v2 hierarchy is mounted.
+    fn cgroup2(&self) -> Result<(), String>;
+    /// Whether a bpffs is mounted at or above a path.
+    fn bpffs(&self, at: &Path) -> Result<(), String>;
+    /// Whether the kernel describes its types.
+    fn btf(&self) -> Result<(), String>;
+    /// Whether sockets can be ended from outside.
+    fn sock_destroy(&self) -> Result<(), String>;
+    /// Whether raw packets can be sent.
+    fn raw_sockets(&self) -> Result<(), String>;
+}
+
+/// Capabilities that the gate needs (capabilities(7)).
+const CAPABILITIES: [(u32, &str); 3] =
+    [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (39, "CAP_BPF")];
+/// Stands for CAP_BPF where the kernel is older than it (before 5.8).
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// Oldest kernel that the gate was run on: ring buffers and `bpf_get_netns_cookie` came with
+/// 5.8, and 5.10 is the oldest that is still cared for.
+const OLDEST: (u32, u32) = (5, 10);
+
+/// Asks everything.
+#[must_use]
+pub fn preflight(probe: &impl Probe, pins: &Path) -> Preflight {
+    let mut findings = Vec::new();
+    check_capabilities(probe, &mut findings);
+    check_kernel(probe, &mut findings);
+    let mut missing = |result: Result<(), String>, lost, remedy: String| {
+        if let Err(what) = result {
+            findings.push(Finding {
+                severity: Severity::Missing,
+                what,
+                lost,
+                remedy,
+            });
+        }
+    };
+    missing(
+        probe.cgroup2(),
+        "the gate has nothing to attach to",
+        "mount one: mount -t cgroup2 none /sys/fs/cgroup".to_owned(),
+    );
+    missing(
+        probe.bpffs(pins),
+        "the gate would end with the daemon",
+        "mount one: mount -t bpf bpf /sys/fs/bpf".to_owned(),
+    );
+    missing(
+        probe.btf(),
+        "the gate can't remember what it decided for a socket",
+        "run a kernel with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
+    );
+    let mut degraded = |result: Result<(), String>, lost, remedy: &str| {
+        if let Err(what) = result {
+            let remedy = remedy.to_owned();
+            findings.push(Finding {
+                severity: Severity::Degraded,
+                what,
+                lost,
+                remedy,
+            });
+        }
+    };
+    degraded(
+        probe.sock_destroy(),
+        "refused and expired connections are not ended: their clients wait for a timeout",
+        "run a kernel with CONFIG_INET_DIAG_DESTROY=y",
+    );
+    degraded(
+        probe.raw_sockets(),
+        "approved connections go on with their next retransmission only, up to seconds later",
+        "give the daemon CAP_NET_RAW",
+    );
+    Preflight { findings }
+}
+
+fn check_capabilities(probe: &impl Probe, findings: &mut Vec<Finding>) {
+    for (number, name) in CAPABILITIES {
+        let has = probe.capability(number).and_then(|has| {
+            let stands_in = number == 39 && probe.capability(CAP_SYS_ADMIN)?;
+            if has || stands_in {
+                Ok(())
+            } else {
+                Err(format!("this process lacks {name}"))
+            }
+        });
+        if let Err(what) = has {
+            findings.push(Finding {
+                severity: Severity::Missing,
+                what,
+                lost: "the kernel takes the gate from nobody else",
+                remedy: "run stiled as root, or by its systemd unit".to_owned(),
+            });
+        }
+    }
+}
+
+fn check_kernel(probe: &impl Probe, findings: &mut Vec<Finding>) {
+    let what = match probe.kernel() {
+        Ok(version) if version >= OLDEST => return,
+        Ok((major, minor)) => format!("this is Linux {major}.{minor}"),
+        Err(what) => what,
+    };
+    findings.push(Finding {
+        severity: Severity::Missing,
+        what,
+        lost: "the gate needs ring buffers and socket storage in its hooks",
+        remedy: format!("run Linux {}.{} or newer", OLDEST.0, OLDEST.1),
+    });
+}
+
+/// The machine itself.
+pub struct SystemProbe;
+
+impl Probe for SystemProbe {
+    fn kernel(&self) -> Result<(u32, u32), String> {
+        let release = nix::sys::utsname::uname().map_err(|error| format!("uname: {error}"))?;
+        let release = release.release().to_string_lossy().into_owned();
+        let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+        match (parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+            _ => Err(format!("the kernel calls itself {release:?}")),
+        }
+    }
+
+    fn capability(&self, number: u32) -> Result<bool, String> {
+        let status = std::fs::read_to_string("/proc/self/status")
+            .map_err(|error| format!("/proc/self/status: {error}"))?;
+        let effective = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .ok_or_else(|| "/proc/self/status names no capabilities".to_owned())?;
+        Ok(effective >> number & 1 == 1)
+    }
+
+    fn cgroup2(&self) -> Result<(), String> {
+        crate::sys::cgroup::Cgroup2::find()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn bpffs(&self, at: &Path) -> Result<(), String> {
+        let parent = at.ancestors().find(|path| path.exists()).unwrap_or(at);
+        crate::sys::cgroup::bpffs_mounted_at(parent).map_err(|error| error.to_string())
+    }
+
+    fn btf(&self) -> Result<(), String> {
+        match std::fs::metadata("/sys/kernel/btf/vmlinux") {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("/sys/kernel/btf/vmlinux: {error}")),
+        }
+    }
+
+    fn sock_destroy(&self) -> Result<(), String> {
+        crate::sys::sock_diag::probe_destroy().map_err(|error| format!("SOCK_DESTROY: {error}"))
+    }
+
+    fn raw_sockets(&self) -> Result<(), String> {
+        crate::sys::replay::Replayer::new()
+            .map(drop)
+            .map_err(|error| format!("a raw socket: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine of which one thing can be taken away.
+    struct Machine {
+        without: &'static str,
+    }
+
+    impl Machine {
+        fn has(&self, what: &'static str) -> Result<(), String> {
+            if self.without == what {
+                Err(format!("no {what}"))
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    impl Probe for Machine {
+        fn kernel(&self) -> Result<(u32, u32), String> {
+            Ok(if self.without == "kernel" {
+                (5, 4)
+            } else {
+                (6, 1)
+            })
+        }
+        fn capability(&self, number: u32) -> Result<bool, String> {
+            let lost = match self.without {
+                "CAP_NET_RAW" => number == 13,
+                "root" => true,
+                _ => number == CAP_SYS_ADMIN,
+            };
+            Ok(!lost)
+        }
+        fn cgroup2(&self) -> Result<(), String> {
+            self.has("cgroup2")
+        }
+        fn bpffs(&self, _: &Path) -> Result<(), String> {
+            self.has("bpffs")
+        }
+        fn btf(&self) -> Result<(), String> {
+            self.has("btf")
+        }
+        fn sock_destroy(&self) -> Result<(), String> {
+            self.has("sock_destroy")
+        }
+        fn raw_sockets(&self) -> Result<(), String> {
+            self.has("raw_sockets")
+        }
+    }
+
+    fn without(what: &'static str) -> Preflight {
+        preflight(&Machine { without: what }, Path::new("/sys/fs/bpf/stile"))
+    }
+
+    #[test]
+    fn a_machine_that_has_everything_passes() {
+        assert_eq!(without("nothing"), Preflight::default());
+    }
+
+    #[test]
+    fn what_the_gate_cannot_do_without_is_named_with_its_remedy() {
+        for what in ["kernel", "CAP_NET_RAW", "root", "cgroup2", "bpffs", "btf"] {
+            let found = without(what);
+            assert!(!found.passes(), "{what}");
+            assert!(
+                found
+                    .findings
+                    .iter()
+                    .all(|finding| !finding.remedy.is_empty()),
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_makes_it_rougher_does_not_stop_it() {
+        for what in ["sock_destroy", "raw_sockets"] {
+            let found = without(what);
+            assert!(found.passes(), "{what}");
+            assert_eq!(found.findings.len(), 1, "{what}");
+            assert_eq!(found.findings[0].severity, Severity::Degraded);
+        }
+    }
+}

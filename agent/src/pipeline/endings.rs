@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Grants that take effect and grants that end, connections that go on and connections that
+//! don't.
+
+use std::collections::HashMap;
+
+use stile_common::GrantKey;
+use tracing::info;
+
+use super::{Pipeline, StageError};
+use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
+use crate::challenge::{ChallengeKey, Waiting};
+use crate::clock::{BootTime, Now};
+use crate::grant::{Grant, Live};
+use crate::ids::{ChallengeId, GrantId, Uid};
+
+/// Why a grant ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Expired,
+    Revoked(Uid),
+}
+
+impl Pipeline {
+    /// Puts grants in force and lets the connections go on that wait for them. Returns how
+    /// many did. First the log, then the kernel's map, then the packets.
+    pub(super) fn put_in_force(
+        &mut self,
+        grants: Vec<Grant>,
+        waiting: Vec<Waiting>,
+        mut events: Vec<Event>,
+        now: Now,
+    ) -> Result<u32, StageError> {
+        events.extend(grants.iter().map(|grant| self.grant_event(grant)));
+        if let Err(error) = self.record(now, events) {
+            self.end_waiting(waiting, CloseReason::Fault, None, now);
+            return Err(error);
+        }
+        let mut by_key: HashMap<GrantKey, GrantId> = HashMap::new();
+        let mut failure = None;
+        for grant in grants {
+            match self.gate.put_grant(&grant) {
+                Ok(()) => {
+                    by_key.insert(grant.key(), grant.id());
+                    self.grants.insert(grant);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        let mut stuck = Vec::new();
+        let mut released = 0;
+        for waiting in waiting {
+            match self
+                .key_of(&waiting)
+                .and_then(|key| by_key.get(&key))
+                .copied()
+            {
+                Some(grant) => released += self.release(&waiting, grant, now),
+                None => stuck.push(waiting),
+            }
+        }
+        self.end_waiting(stuck, CloseReason::Fault, None, now);
+        failure.map_or(Ok(released), |error| Err(error.into()))
+    }
+
+    /// The key under which the gate would look for this connection's grant.
+    fn key_of(&self, waiting: &Waiting) -> Option<GrantKey> {
+        let subject = waiting.facts.subject.uid()?;
+        let endpoint = waiting.facts.endpoint.0;
+        let user = GrantKey {
+            id: u64::from(subject.0),
+            scope: stile_common::scope::USER,
+            endpoint,
+        };
+        let socket = GrantKey {
+            id: waiting.cookie().0,
+            scope: stile_common::scope::SOCKET,
+            endpoint,
+        };
+        let live = |key: &GrantKey| self.grants.iter().any(|live| live.grant.key() == *key);
+        [user, socket].into_iter().find(live)
+    }
+
+    /// Lets one connection go on. Returns 1 if it was parked: a rejected one has to come again.
+    fn release(&mut self, waiting: &Waiting, grant: GrantId, now: Now) -> u32 {
+        if !waiting.is_parked() {
+            return 0;
+        }
+        let cookie = waiting.cookie();
+        if let Err(error) = self.gate.forget_held(cookie) {
+            self.storage_failed(&error.into());
+        }
+        let netns = self.foreign_netns(&waiting.facts);
+        self.sockets
+            .go_on(cookie, waiting.syn.as_ref(), netns.clone(), now.boot);
+        self.grants.add_flow(grant, cookie, netns);
+        let latency = micros(Self::now().boot.since(waiting.facts.at));
+        if let Some(live) = self.grants.get(grant) {
+            let event = self.connection_event(
+                &waiting.facts,
+                &live.grant,
+                Passage::Released,
+                Some(latency),
+            );
+            self.note(now, [event]);
+        }
+        1
+    }
+
+    /// Ends connections that wait: nothing was granted to them.
+    pub(super) fn end_waiting(
+        &mut self,
+        waiting: Vec<Waiting>,
+        reason: CloseReason,
+        rule: Option<String>,
+        now: Now,
+    ) {
+        let parked: Vec<_> = waiting
+            .into_iter()
+            .filter(|waiting| waiting.is_parked())
+            .collect();
+        let events: Vec<_> = parked
+            .iter()
+            .map(|waiting| self.closed_event(&waiting.facts, reason, rule.clone(), now.boot))
+            .collect();
+        if !events.is_empty() {
+            self.note(now, events);
+        }
+        for waiting in parked {
+            let cookie = waiting.cookie();
+            if let Err(error) = self.gate.forget_held(cookie) {
+                self.storage_failed(&error.into());
+            }
+            let netns = self.foreign_netns(&waiting.facts);
+            self.sockets
+                .end(cookie, waiting.syn.as_ref(), netns, now.boot);
+        }
+    }
+
+    /// Takes connections out of their challenges and ends them.
+    pub(super) fn withdraw(
+        &mut self,
+        gone: impl FnMut(&Waiting) -> bool,
+        outcome: ChallengeOutcome,
+        reason: CloseReason,
+        now: Now,
+    ) {
+        for (id, key, waiting, ended) in self.challenges.withdraw(gone) {
+            if ended {
+                info!(challenge = %id, ?outcome, "a challenge is over");
+                let event = self.challenge_end(id, &key, &waiting, outcome, now.boot);
+                self.note(now, [event]);
+            }
+            self.tell_end(&waiting, outcome);
+            self.end_waiting(vec![waiting], reason, Some(key.rule.to_string()), now);
+        }
+    }
+
+    /// Ends a challenge that could not be recorded.
+    pub(super) fn abandon(&mut self, id: ChallengeId, now: Now) {
+        if let Some(challenge) = self.challenges.take(id) {
+            let rule = Some(challenge.key.rule.to_string());
+            self.end_waiting(challenge.waiting, CloseReason::Fault, rule, now);
+        }
+    }
+
+    pub(super) fn challenge_end(
+        &self,
+        id: ChallengeId,
+        key: &ChallengeKey,
+        waiting: &Waiting,
+        outcome: ChallengeOutcome,
+        now: BootTime,
+    ) -> Event {
+        Event::ChallengeEnded(audit::ChallengeEnd {
+            challenge: id,
+            subject: self.subject(key.subject),
+            endpoint: self.endpoint_name(waiting.facts.endpoint),
+            rule: key.rule.to_string(),
+            outcome,
+            waiting: 1,
+            latency_us: micros(now.since(waiting.facts.at)),
+        })
+    }
+
+    /// Ends what has come to its end by now.
+    pub(super) fn on_alarm(&mut self) {
+        let now = Self::now();
+        self.drain_attempts();
+        self.drain_flows();
+        let late = |waiting: &Waiting| waiting.deadline <= now.boot;
+        self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
+        for live in self.grants.take_expired(now.boot) {
+            if let Err(error) = self.end_grant(live, Why::Expired, now) {
+                self.storage_failed(&error);
+            }
+        }
+        self.sockets.tidy(now.boot);
+        self.report_faults(now);
+    }
+
+    /// Ends a grant that was taken out of the table, and the connections under it (promise
+    /// S3), unless its rule lets them outlive it.
+    pub(super) fn end_grant(&mut self, live: Live, why: Why, now: Now) -> Result<(), StageError> {
+        let end = self.grant_end(&live);
+        let keeps = live.grant.terms().keeps() && why == Why::Expired;
+        info!(grant = %live.grant.id(), uid = %live.grant.subject(), ?why, connections = end.connections, "a grant is over");
+        self.note(
+            now,
+            [match why {
+                Why::Expired => Event::GrantExpired(end),
+                Why::Revoked(by) => Event::GrantRevoked { end, by },
+            }],
+        );
+        if keeps {
+            // The entry stays in the kernel: it lets nothing new through, and tells the
+            // connections that were let through that nobody revoked it.
+            return Ok(());
+        }
+        self.gate.remove_grant(&live.grant.key())?;
+        if why != Why::Expired {
+            self.gate.bump_epoch()?;
+        }
+        let flows: Vec<_> = live.flows.into_iter().collect();
+        self.sockets.end_all(&flows);
+        Ok(())
+    }
+
+    /// The next time at which something ends by itself.
+    pub(super) fn next_alarm(&self, now: BootTime) -> Option<BootTime> {
+        // While a grant is live, the connections that it lets through are written down at
+        // least once a second; otherwise nothing wakes the daemon.
+        let flows = (!self.grants.is_empty()).then(|| now.after(std::time::Duration::from_secs(1)));
+        let ends = self.grants.next_end();
+        [self.challenges.next_deadline(), ends, flows]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

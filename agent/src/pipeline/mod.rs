@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The way of data, from the kernel's report to the kernel's map. The only module that knows
+//! all stages.
+//!
+//! Everything here happens in one task, one thing after the other: a decision sees no half of
+//! another one. What takes effect in the kernel is in the ledger and in the audit log first
+//! (promises S5 and S6); whatever fails on the way is refused (promise S4).
+
+mod attempts;
+mod endings;
+mod notices;
+mod policy;
+mod record;
+mod requests;
+mod run;
+mod sockets;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stile_common::fault;
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::audit::{AuditLog, Event};
+use crate::challenge::{Challenges, Waiting};
+use crate::classify::{Classified, Classifier, ProcFs};
+use crate::clock::{self, Now};
+use crate::config::Settings;
+use crate::grant::Grants;
+use crate::ids::{EndpointId, SocketCookie, Uid};
+use crate::kernel::{Gate, GateOptions, Rings};
+use crate::ledger::{BootId, Ledger};
+use crate::policy::{Policy, SystemNames};
+use crate::service::Request;
+use crate::sys::cgroup::Cgroup2;
+use crate::sys::netns::NetNs;
+use crate::verify::Enrollments;
+
+use sockets::Sockets;
+
+pub use run::{Overrides, StartError, run};
+
+/// Where everything lies.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `stile.toml`.
+    pub settings: PathBuf,
+    /// The folder of policy files.
+    pub policy: PathBuf,
+}
+
+/// Everything that the stages work on.
+pub struct Pipeline {
+    places: Places,
+    settings: Settings,
+    policy: Policy,
+    names: SystemNames,
+    options: GateOptions,
+    gate: Gate,
+    rings: Rings,
+    sockets: Sockets,
+    ledger: Ledger,
+    audit: AuditLog,
+    enrollments: Enrollments,
+    challenges: Challenges,
+    grants: Grants,
+    procfs: ProcFs,
+    classifier: Classifier,
+    hierarchy: Cgroup2,
+    netns: NetNs,
+    boot: BootId,
+    exits: mpsc::UnboundedSender<SocketCookie>,
+    known_faults: [u64; fault::COUNT as usize],
+    problems: HashMap<Problem, String>,
+}
+
+/// What may be broken while the agent runs; `stile status` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Problem {
+    Bus,
+    Policy,
+    Storage,
+    Kernel,
+    Preflight,
+}
+
+impl Problem {
+    /// True if nothing can be granted while it lasts.
+    fn stops_grants(self) -> bool {
+        matches!(self, Self::Storage | Self::Bus)
+    }
+}
+
+/// What the pipeline waits for, besides the kernel.
+pub struct Inputs {
+    /// From the bus.
+    pub requests: mpsc::Receiver<Request>,
+    /// Processes that ended while a connection of theirs was held.
+    pub exits: mpsc::UnboundedReceiver<SocketCookie>,
+    /// What the bus is like: `None` if people can be reached.
+    pub bus: mpsc::Receiver<Option<String>>,
+}
+
+/// What a stage could not do. The connection that it was about is refused.
+#[derive(Debug, thiserror::Error)]
+enum StageError {
+    #[error("the ledger: {0}")]
+    Ledger(#[from] crate::ledger::LedgerError),
+    #[error("the audit log: {0}")]
+    Audit(#[from] crate::audit::AuditError),
+    #[error("the kernel: {0}")]
+    Gate(#[from] crate::kernel::GateError),
+}
+
+impl Pipeline {
+    /// Writes records, durably. Nothing takes effect before this has returned.
+    fn record(
+        &mut self,
+        now: Now,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<(), StageError> {
+        for event in events {
+            self.audit.append(&crate::audit::Record::new(now, event))?;
+        }
+        self.audit.commit()?;
+        Ok(())
+    }
+
+    /// Writes records about what has already been refused or has ended by itself. A log that
+    /// can't be written is a problem, which from now on denies.
+    fn note(&mut self, now: Now, events: impl IntoIterator<Item = Event>) {
+        if let Err(error) = self.record(now, events) {
+            self.storage_failed(&error);
+        }
+    }
+
+    fn storage_failed(&mut self, error: &StageError) {
+        error!("nothing is granted any more: {error}");
+        let problem = match error {
+            StageError::Gate(_) => Problem::Kernel,
+            StageError::Ledger(_) | StageError::Audit(_) => Problem::Storage,
+        };
+        self.problems.insert(problem, error.to_string());
+    }
+
+    /// The endpoint's name; its number if today's policy doesn't know it.
+    fn endpoint_name(&self, id: EndpointId) -> String {
+        self.policy.endpoint(id).map_or_else(
+            || format!("endpoint-{:08x}", id.0),
+            |endpoint| endpoint.name.to_string(),
+        )
+    }
+
+    /// The process's network namespace, if it isn't the daemon's own.
+    fn foreign_netns(&self, facts: &Classified) -> Option<Arc<NetNs>> {
+        let netns = facts.process()?.netns.clone()?;
+        (!netns.same_as(&self.netns)).then_some(netns)
+    }
+
+    /// Withdraws a held connection when its process ends.
+    fn watch_exit(&self, waiting: &Waiting) {
+        let Some(process) = waiting.facts.process() else {
+            return;
+        };
+        let (pidfd, cookie, exits) = (
+            Arc::clone(&process.pidfd),
+            waiting.cookie(),
+            self.exits.clone(),
+        );
+        tokio::spawn(async move {
+            if pidfd.exited().await.is_ok() {
+                let _ = exits.send(cookie);
+            }
+        });
+    }
+
+    /// Writes down what the gate has counted since it was last asked.
+    fn report_faults(&mut self, now: Now) {
+        let faults = match self.gate.faults() {
+            Ok(faults) => faults,
+            Err(error) => return self.storage_failed(&error.into()),
+        };
+        let mut events = Vec::new();
+        for (kind, (count, known)) in faults.iter().zip(&self.known_faults).enumerate() {
+            let new = count.saturating_sub(*known);
+            if new > 0 {
+                let kind = record::fault_name(kind).to_owned();
+                warn!("the gate counted {new} of {kind}");
+                events.push(Event::EventsLost { kind, count: new });
+            }
+        }
+        self.known_faults = faults;
+        if !events.is_empty() {
+            self.note(now, events);
+        }
+    }
+
+    fn now() -> Now {
+        clock::now()
+    }
+
+    fn subject_name(&self, uid: Uid) -> Option<String> {
+        use crate::policy::Names as _;
+        self.names.name_of(uid).ok().flatten()
+    }
+
+    fn log_start(&self) {
+        info!(
+            endpoints = self.policy.endpoints.len(),
+            rules = self.policy.rules.len(),
+            policy = %self.policy.version,
+            cgroup = %self.options.cgroup.display(),
+            adopted = self.gate.adopted(),
+            "enforcing",
+        );
+    }
+}

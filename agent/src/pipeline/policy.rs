@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The policy in the kernel: loaded, reloaded, and held against what is granted already.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stile_common::{Config, GrantKey, GrantValue, MAX_UID_RANGES, UidRange, scope};
+use tracing::{error, info, warn};
+
+use super::endings::Why;
+use super::{Pipeline, Problem, StageError};
+use crate::audit::{ChallengeOutcome, CloseReason, Event};
+use crate::clock::Now;
+use crate::config::Settings;
+use crate::decide::matching_rule;
+use crate::grant::{Grant, Terms};
+use crate::ids::{EndpointId, Uid};
+use crate::kernel::{GateError, TablesError};
+use crate::policy::{self, KernelTables};
+use crate::sys::cgroup::Cgroup2;
+
+/// How long the daemon may leave attempts unread before the gate refuses at once. Reading one
+/// takes microseconds; a daemon that is stopped or stuck for longer than this answers nobody.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a policy can't be enforced. The one before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// It has mistakes.
+    #[error("{0}")]
+    Policy(#[from] crate::config::Diagnostics),
+    /// It doesn't fit.
+    #[error(transparent)]
+    Compile(#[from] policy::CompileError),
+    /// It doesn't fit, or the kernel refuses.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// The kernel refuses.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+impl Pipeline {
+    /// Writes a policy to the kernel. What both policies protect stays protected throughout.
+    pub(super) fn enforce(&mut self, tables: &KernelTables) -> Result<(), EnforceError> {
+        for problem in &tables.problems {
+            warn!("{problem}");
+        }
+        let config = self.config(tables.max_hold);
+        self.gate.configure(config)?;
+        self.gate.tables().sync(tables)?;
+        self.gate.bump_epoch()?;
+        Ok(())
+    }
+
+    /// Reads settings and policy anew. All or nothing: a mistake keeps what runs.
+    pub(super) fn reload(&mut self) {
+        let now = Self::now();
+        match self.try_reload() {
+            Ok(()) => {
+                info!(policy = %self.policy.version, "reloaded");
+                self.problems.remove(&Problem::Policy);
+                let event = Event::PolicyLoaded {
+                    policy: self.policy.version.to_string(),
+                    endpoints: self.policy.endpoints.len(),
+                    rules: self.policy.rules.len(),
+                };
+                self.note(now, [event]);
+                self.judge_again(now);
+            }
+            Err(refused) => {
+                error!("the running policy stays, the new one was refused:\n{refused}");
+                let text = refused.to_string();
+                self.problems.insert(
+                    Problem::Policy,
+                    format!("the policy on disk was refused: {text}"),
+                );
+                let lines: Vec<_> = text.lines().collect();
+                self.note(now, [Event::policy_refused(&lines)]);
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), EnforceError> {
+        let settings = Settings::load(&self.places.settings)?;
+        let loaded = policy::load(&self.places.policy)?;
+        let tables = policy::compile(&loaded.policy, &self.names)?;
+        self.warn_of_restart(&settings);
+        let before = std::mem::replace(&mut self.settings, Settings { ..settings });
+        self.settings.cgroup.clone_from(&before.cgroup);
+        self.settings.bpffs.clone_from(&before.bpffs);
+        self.settings.state_dir.clone_from(&before.state_dir);
+        if let Err(refused) = self.enforce(&tables) {
+            self.settings = before;
+            return Err(refused);
+        }
+        self.policy = loaded.policy;
+        Ok(())
+    }
+
+    fn warn_of_restart(&self, new: &Settings) {
+        let old = &self.settings;
+        let changed = [
+            ("cgroup", new.cgroup != old.cgroup),
+            ("bpffs", new.bpffs != old.bpffs),
+            ("state_dir", new.state_dir != old.state_dir),
+        ];
+        for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+            warn!("{key} has changed; that takes effect with a restart of stiled");
+        }
+    }
+
+    /// Holds grants and waiting connections against a new policy: what it wouldn't give any
+    /// more ends now.
+    fn judge_again(&mut self, now: Now) {
+        for id in self.grants.ids_of(None) {
+            let Some(live) = self.grants.remove(id) else {
+                continue;
+            };
+            let terms = self.terms_for(live.grant.subject(), live.grant.target().endpoint);
+            let same = terms.filter(|terms| {
+                terms.rule == live.grant.terms().rule && terms.given == live.grant.terms().given
+            });
+            if same.is_some() {
+                self.grants.restore(live);
+            } else if let Err(error) = self.end_grant(live, Why::Revoked(Uid(0)), now) {
+                self.storage_failed(&error);
+            }
+        }
+        let (policy, names) = (&self.policy, &self.names);
+        let mut stale = Vec::new();
+        for challenge in self.challenges.all() {
+            for waiting in &challenge.waiting {
+                let rule =
+                    matching_rule(policy, names, challenge.key.subject, waiting.facts.endpoint);
+                let asks = rule.is_some_and(|rule| {
+                    rule.name == challenge.key.rule
+                        && rule.action.terms() == Some(challenge.terms.given)
+                });
+                if !asks {
+                    stale.push(waiting.cookie());
+                }
+            }
+        }
+        let gone = |waiting: &crate::challenge::Waiting| stale.contains(&waiting.cookie());
+        self.withdraw(gone, ChallengeOutcome::Withdrawn, CloseReason::Denied, now);
+    }
+
+    /// What today's policy gives to a user at an endpoint.
+    fn terms_for(&self, subject: Uid, endpoint: EndpointId) -> Option<Terms> {
+        let rule = matching_rule(&self.policy, &self.names, subject, endpoint)?;
+        Some(Terms {
+            rule: rule.name.clone(),
+            given: rule.action.terms()?,
+        })
+    }
+
+    /// Takes over what an earlier daemon left: grants that today's policy would still give, and
+    /// connections that wait.
+    pub(super) fn adopt(&mut self) -> Result<(), StageError> {
+        let now = Self::now();
+        for (key, value) in self.gate.grants()? {
+            if !self.adopt_grant(&key, &value, now) {
+                self.gate.remove_grant(&key)?;
+            }
+        }
+        self.gate.bump_epoch()?;
+        for attempt in self.gate.held()? {
+            self.on_attempt(attempt);
+        }
+        Ok(())
+    }
+
+    /// True if the grant stays.
+    fn adopt_grant(&mut self, key: &GrantKey, value: &GrantValue, now: Now) -> bool {
+        // A socket's grant names no user: whoever has the socket was asked for it.
+        let Ok(uid) = u32::try_from(key.id) else {
+            return false;
+        };
+        if key.scope != scope::USER {
+            return now.boot.0 < value.expires_ns;
+        }
+        let Some(terms) = self.terms_for(Uid(uid), EndpointId(key.endpoint)) else {
+            return false;
+        };
+        let over = value.expires_ns <= now.boot.0;
+        if over {
+            return terms.keeps() && value.cut_ns == u64::MAX;
+        }
+        match Grant::adopt(key, value, Uid(uid), terms) {
+            Some(grant) => {
+                info!(grant = value.grant, uid, "adopted a grant");
+                self.grants.insert(grant);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells the gate whose sessions there are below `user.slice`.
+    pub(super) fn teach_slices(&mut self) {
+        let slice = user_slice(&self.hierarchy, &self.options.cgroup);
+        let directory = self.hierarchy.directory_of(&slice);
+        let Some(entries) = directory.ok().and_then(|path| fs::read_dir(path).ok()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| {
+                name.strip_prefix("user-")?
+                    .strip_suffix(".slice")?
+                    .parse()
+                    .ok()
+            });
+            if let Some(owner) = owner
+                && let Err(error) = self.teach_slice(&slice.join(&name), Uid(owner))
+            {
+                warn!("{}: {error}", entry.path().display());
+            }
+        }
+    }
+
+    /// Tells the gate whose session one cgroup is.
+    pub(super) fn teach_slice(&mut self, slice: &Path, owner: Uid) -> Result<(), String> {
+        let id = self
+            .hierarchy
+            .id_of(slice)
+            .map_err(|error| error.to_string())?;
+        self.gate
+            .set_slice(id, owner)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The gate's settings.
+    fn config(&self, max_hold: Duration) -> Config {
+        let mut uids = [UidRange { first: 1, last: 0 }; MAX_UID_RANGES];
+        for (slot, range) in uids.iter_mut().zip(&self.settings.gated_uids) {
+            *slot = *range;
+        }
+        let slice = user_slice(&self.hierarchy, &self.options.cgroup);
+        let found = (
+            self.hierarchy.id_of(&slice),
+            self.hierarchy.level_of(&slice),
+        );
+        // A host without sessions of systemd's has no such cgroup: its users are told by uid.
+        let (user_slice, user_slice_level) = match found {
+            (Ok(id), Ok(level)) => (id, level),
+            _ => (0, 0),
+        };
+        Config {
+            user_slice,
+            patience_ns: u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX),
+            epoch: 0,
+            user_slice_level,
+            syn_count: syn_count(max_hold, linear_timeouts()),
+            uid_ranges: u32::try_from(self.settings.gated_uids.len()).unwrap_or(0),
+            uids,
+        }
+    }
+}
+
+/// The cgroup of all sessions, below the one that the gate is attached to, as /proc/PID/cgroup
+/// writes it.
+pub(super) fn user_slice(hierarchy: &Cgroup2, attached: &Path) -> PathBuf {
+    let attached = attached
+        .strip_prefix(hierarchy.root())
+        .unwrap_or(Path::new(""));
+    Path::new("/").join(attached).join("user.slice")
+}
+
+/// `net.ipv4.tcp_syn_linear_timeouts` (ip-sysctl.rst); kernels before 6.5 have none.
+fn linear_timeouts() -> u32 {
+    fs::read_to_string("/proc/sys/net/ipv4/tcp_syn_linear_timeouts")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The fewest SYN retransmissions (`TCP_SYNCNT`) that keep a socket in its connect for a
+/// whole hold. Not more: where the daemon dies, they are what ends the client's wait.
+///
+/// A SYN is sent again after one second, `linear` more times at that pace, then after twice
+/// the time each, up to 120 s; the socket gives up when the pause after its last
+/// retransmission is over (`tcp_retransmit_timer` in the kernel's net/ipv4/tcp_timer.c).
+fn syn_count(hold: Duration, linear: u32) -> u32 {
+    const LONGEST: u64 = 120;
+    const MOST: u32 = 127;
+    // One second on top, so that the daemon's own end of the hold comes first.
+    let enough = hold.as_secs() + 1;
+    let (mut waited, mut pause, mut pauses) = (0, 1, 0);
+    while waited < enough || pauses < linear + 2 {
+        waited += pause;
+        pauses += 1;
+        if pauses > linear {
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+    (pauses - linear - 1).min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_socket_retries_just_longer_than_the_hold() {
+        // Pauses of 1, 2, 4, 8, 16 and 32 s: 63 s.
+        assert_eq!(syn_count(Duration::from_secs(60), 0), 5);
+        // Five of 1 s, then 2, 4, 8, 16 and 32 s: 67 s.
+        assert_eq!(syn_count(Duration::from_secs(60), 4), 5);
+        // 1 and 2 s.
+        assert_eq!(syn_count(Duration::from_secs(1), 0), 1);
+        // 1 + 2 + ... + 64 = 127 s, and four of 120 s: 607 s is enough for 601 s.
+        assert_eq!(syn_count(Duration::from_secs(600), 0), 10);
+    }
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Starts the stages, and turns the crank.
+
+use std::path::{Path, PathBuf};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::policy::EnforceError;
+use super::sockets::Sockets;
+use super::{Inputs, Pipeline, Places, Problem};
+use crate::audit::{self, AuditLog, ChallengeOutcome, CloseReason, Event};
+use crate::challenge::{Challenges, Waiting};
+use crate::classify::{Classifier, ProcFs};
+use crate::clock;
+use crate::config::Settings;
+use crate::grant::Grants;
+use crate::kernel::{Gate, GateOptions, SystemProbe, preflight};
+use crate::ledger::{BootId, Ledger};
+use crate::policy::{self, SystemNames};
+use crate::sys::boot_timer::BootTimer;
+use crate::sys::cgroup::Cgroup2;
+use crate::sys::netns::NetNs;
+use crate::sys::watch::Watched;
+use crate::verify::Enrollments;
+
+/// Why the daemon can't start. Nothing was attached, or what an earlier one attached stays.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings or policy have mistakes, or don't fit into the kernel.
+    #[error("{0}")]
+    Enforce(#[from] EnforceError),
+    /// This machine lacks what the gate needs.
+    #[error("this machine can't hold connections:\n{0}")]
+    Preflight(String),
+    /// No cgroup to attach to.
+    #[error(transparent)]
+    Cgroup(#[from] crate::sys::cgroup::CgroupError),
+    /// The kernel refuses.
+    #[error(transparent)]
+    Gate(#[from] crate::kernel::GateError),
+    /// The ledger can't be opened.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] crate::ledger::LedgerError),
+    /// The audit log can't be opened.
+    #[error("the audit log: {0}")]
+    Audit(#[from] audit::AuditError),
+    /// Something of the system that always works didn't.
+    #[error("{what}: {why}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the command line may say otherwise than the settings do.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The cgroup to attach to.
+    pub cgroup: Option<PathBuf>,
+    /// The directory of the pins.
+    pub bpffs: Option<PathBuf>,
+    /// Where ledger and audit log lie.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Runs the daemon until it is told to stop. The gate stays when it returns.
+///
+/// # Errors
+/// If it can't start.
+pub async fn run(places: Places, overrides: Overrides) -> Result<(), StartError> {
+    let (exits, exited) = mpsc::unbounded_channel();
+    let (requests_in, requests) = mpsc::channel(64);
+    let (bus_in, bus) = mpsc::channel(1);
+    let pipeline = Pipeline::start(places, overrides, exits)?;
+    tokio::spawn(stay_on_bus(requests_in, bus_in));
+    pipeline
+        .turn(Inputs {
+            requests,
+            exits: exited,
+            bus,
+        })
+        .await
+}
+
+/// Keeps the agent on the bus; where there is none, tries again, ever more slowly.
+async fn stay_on_bus(
+    requests: mpsc::Sender<crate::service::Request>,
+    states: mpsc::Sender<Option<String>>,
+) {
+    const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+    let mut pause = std::time::Duration::from_secs(1);
+    loop {
+        match crate::bus::serve(requests.clone()).await {
+            Ok(service) => {
+                pause = std::time::Duration::from_secs(1);
+                if states.send(None).await.is_err() {
+                    return;
+                }
+                service.closed().await;
+                let _ = states
+                    .send(Some("the D-Bus system bus was lost".to_owned()))
+                    .await;
+            }
+            Err(error) => {
+                if states.send(Some(error.to_string())).await.is_err() {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+impl Pipeline {
+    /// Checks everything, opens everything, and puts up the gate last.
+    fn start(
+        places: Places,
+        overrides: Overrides,
+        exits: mpsc::UnboundedSender<crate::ids::SocketCookie>,
+    ) -> Result<Self, StartError> {
+        let settings = settings(&places.settings, overrides)?;
+        let loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
+        for warning in &loaded.warnings {
+            warn!("{warning}");
+        }
+        let names = SystemNames;
+        let tables = policy::compile(&loaded.policy, &names).map_err(EnforceError::from)?;
+        let found = preflight(&SystemProbe, &settings.bpffs);
+        if !found.passes() {
+            let lines: Vec<_> = found
+                .findings
+                .iter()
+                .map(|finding| format!("  {finding}"))
+                .collect();
+            return Err(StartError::Preflight(lines.join("\n")));
+        }
+        let hierarchy = Cgroup2::find()?;
+        let options = gate_options(&settings, &hierarchy)?;
+        let sessions = super::policy::user_slice(&hierarchy, &options.cgroup);
+        let classifier = Classifier::new(ProcFs::default(), sessions);
+        let ledger = Ledger::open(&settings.state_dir)?;
+        let now = clock::now();
+        let (audit, opened) = AuditLog::open(&settings.state_dir.join(audit::DIR_NAME), now)?;
+        let (mut gate, rings) = Gate::open(&options)?;
+        let sockets = Sockets::open(&mut gate);
+        let mut pipeline = Self {
+            places,
+            settings,
+            policy: loaded.policy,
+            names,
+            hierarchy,
+            options,
+            gate,
+            rings,
+            sockets,
+            ledger,
+            audit,
+            enrollments: Enrollments::default(),
+            challenges: Challenges::default(),
+            grants: Grants::default(),
+            procfs: ProcFs::default(),
+            classifier,
+            netns: NetNs::own().map_err(|error| system("this network namespace", error))?,
+            boot: BootId::from(clock::boot_id().map_err(|error| system("the boot id", error))?),
+            exits,
+            known_faults: [0; stile_common::fault::COUNT as usize],
+            problems: std::collections::HashMap::new(),
+        };
+        for finding in found.findings {
+            warn!("{finding}");
+            pipeline
+                .problems
+                .insert(Problem::Preflight, finding.to_string());
+        }
+        pipeline.known_faults = pipeline.gate.faults()?;
+        pipeline.enforce(&tables)?;
+        pipeline.teach_slices();
+        pipeline.gate.attach(&pipeline.options)?;
+        pipeline.opened(opened.repaired_bytes)?;
+        Ok(pipeline)
+    }
+
+    /// Writes down that the gate stands, and takes over what stood before.
+    fn opened(&mut self, repaired_bytes: u64) -> Result<(), StartError> {
+        let now = Self::now();
+        let started = Event::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            policy: self.policy.version.to_string(),
+            repaired_bytes,
+            adopted: self.gate.adopted(),
+        };
+        let loaded = Event::PolicyLoaded {
+            policy: self.policy.version.to_string(),
+            endpoints: self.policy.endpoints.len(),
+            rules: self.policy.rules.len(),
+        };
+        self.note(now, [started, loaded]);
+        if let Err(error) = self.adopt() {
+            self.storage_failed(&error);
+        }
+        self.log_start();
+        Ok(())
+    }
+
+    /// Waits for the kernel, for people, for processes that end and for time that runs out.
+    async fn turn(mut self, mut inputs: Inputs) -> Result<(), StartError> {
+        let mut alarm = BootTimer::new().map_err(|error| system("a timer", error))?;
+        let mut reports =
+            Watched::new(&self.rings.attempts).map_err(|error| system("the ring", error))?;
+        let mut hangup = handler(SignalKind::hangup())?;
+        let mut terminate = handler(SignalKind::terminate())?;
+        let mut interrupt = handler(SignalKind::interrupt())?;
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        self.drain_attempts();
+        loop {
+            self.set_alarm(&mut alarm);
+            tokio::select! {
+                ready = reports.ready() => match ready {
+                    Ok(()) => self.drain_attempts(),
+                    Err(error) => return Err(system("the ring", error)),
+                },
+                Some(request) = inputs.requests.recv() => self.serve(request),
+                Some(cookie) = inputs.exits.recv() => self.on_exit(cookie),
+                Some(state) = inputs.bus.recv() => self.on_bus(state),
+                expired = alarm.expired() => match expired {
+                    Ok(()) => self.on_alarm(),
+                    Err(error) => return Err(system("a timer", error)),
+                },
+                _ = hangup.recv() => {
+                    let _ = sd_notify::notify(&[NotifyState::Reloading]);
+                    self.reload();
+                    let _ = sd_notify::notify(&[NotifyState::Ready]);
+                }
+                _ = terminate.recv() => return self.stop(),
+                _ = interrupt.recv() => return self.stop(),
+            }
+        }
+    }
+
+    /// A process has ended while a connection of its was held: nobody waits for that any more.
+    fn on_exit(&mut self, cookie: crate::ids::SocketCookie) {
+        let its_own = |waiting: &Waiting| waiting.cookie() == cookie;
+        let (outcome, reason) = (ChallengeOutcome::Withdrawn, CloseReason::Withdrawn);
+        self.withdraw(its_own, outcome, reason, Self::now());
+    }
+
+    fn set_alarm(&self, alarm: &mut BootTimer) {
+        let set = match self.next_alarm(Self::now().boot) {
+            Some(at) => alarm.arm(at),
+            None => alarm.disarm(),
+        };
+        if let Err(error) = set {
+            error!("{error}");
+        }
+    }
+
+    fn on_bus(&mut self, state: Option<String>) {
+        match state {
+            None => {
+                info!("people are reached on the system bus");
+                self.problems.remove(&Problem::Bus);
+            }
+            Some(problem) => {
+                if self.problems.get(&Problem::Bus) != Some(&problem) {
+                    error!("nobody can answer a challenge: {problem}");
+                }
+                self.problems.insert(Problem::Bus, problem);
+            }
+        }
+    }
+
+    /// Leaves the gate as it stands: live grants run to their end, what is parked stays so,
+    /// and new attempts are refused at once.
+    fn stop(&mut self) -> Result<(), StartError> {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        self.drain_flows();
+        self.note(Self::now(), [Event::DaemonStopped {}]);
+        info!("stopped; protected endpoints stay closed (`stile detach` opens them)");
+        Ok(())
+    }
+}
+
+fn settings(path: &Path, overrides: Overrides) -> Result<Settings, StartError> {
+    let mut settings = Settings::load(path).map_err(EnforceError::from)?;
+    if let Some(cgroup) = overrides.cgroup {
+        settings.cgroup = Some(cgroup);
+    }
+    if let Some(bpffs) = overrides.bpffs {
+        settings.bpffs = bpffs;
+    }
+    if let Some(state_dir) = overrides.state_dir {
+        settings.state_dir = state_dir;
+    }
+    Ok(settings)
+}
+
+fn gate_options(settings: &Settings, hierarchy: &Cgroup2) -> Result<GateOptions, StartError> {
+    let cgroup = settings
+        .cgroup
+        .clone()
+        .unwrap_or_else(|| hierarchy.root().to_owned());
+    let below = cgroup
+        .strip_prefix(hierarchy.root())
+        .map_err(|_| StartError::System {
+            what: "the cgroup to attach to",
+            why: format!(
+                "{} is not below {}",
+                cgroup.display(),
+                hierarchy.root().display()
+            ),
+        })?;
+    let cgroup_id = hierarchy.id_of(&Path::new("/").join(below))?;
+    Ok(GateOptions {
+        pins: settings.bpffs.clone(),
+        cgroup,
+        cgroup_id,
+    })
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| system("a signal handler", error))
+}
+
+fn system(what: &'static str, why: impl ToString) -> StartError {
+    StartError::System {
+        what,
+        why: why.to_string(),
+    }
+}
