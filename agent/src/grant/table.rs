@@ -77,6 +77,12 @@ impl Grants {
         }
     }
 
+    /// True if there is a grant with this key.
+    #[must_use]
+    pub fn has(&self, key: &GrantKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// A grant.
     #[must_use]
     pub fn get(&self, id: GrantId) -> Option<&Live> {

@@ -60,6 +60,8 @@ impl Preflight {
 pub trait Probe {
     /// `major.minor` of the running kernel.
     fn kernel(&self) -> Result<(u32, u32), String>;
+    /// Whether process ids mean to this process what they mean to the kernel.
+    fn pid_namespace(&self) -> Result<(), String>;
     /// Whether the process has a capability, by its number (capabilities(7)).
     fn capability(&self, number: u32) -> Result<bool, String>;
     /// Whether a cgroup v2 hierarchy is mounted.
@@ -109,6 +111,11 @@ pub fn preflight(probe: &impl Probe, pins: &Path) -> Preflight {
         probe.bpffs(pins),
         "the gate would end with the daemon",
         "mount one: mount -t bpf bpf /sys/fs/bpf".to_owned(),
+    );
+    missing(
+        probe.pid_namespace(),
+        "the kernel's process ids would name other processes here",
+        "run stiled outside of containers, or with --pid=host".to_owned(),
     );
     missing(
         probe.btf(),
@@ -188,6 +195,14 @@ impl Probe for SystemProbe {
         }
     }
 
+    fn pid_namespace(&self) -> Result<(), String> {
+        match crate::sys::process::is_in_initial_pid_namespace() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("this process is in a pid namespace of its own".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     fn capability(&self, number: u32) -> Result<bool, String> {
         let status = std::fs::read_to_string("/proc/self/status")
             .map_err(|error| format!("/proc/self/status: {error}"))?;
@@ -255,6 +270,9 @@ mod tests {
                 (6, 1)
             })
         }
+        fn pid_namespace(&self) -> Result<(), String> {
+            self.has("pid_namespace")
+        }
         fn capability(&self, number: u32) -> Result<bool, String> {
             let lost = match self.without {
                 "CAP_NET_RAW" => number == 13,
@@ -291,7 +309,15 @@ mod tests {
 
     #[test]
     fn what_the_gate_cannot_do_without_is_named_with_its_remedy() {
-        for what in ["kernel", "CAP_NET_RAW", "root", "cgroup2", "bpffs", "btf"] {
+        for what in [
+            "kernel",
+            "CAP_NET_RAW",
+            "root",
+            "cgroup2",
+            "bpffs",
+            "pid_namespace",
+            "btf",
+        ] {
             let found = without(what);
             assert!(!found.passes(), "{what}");
             assert!(

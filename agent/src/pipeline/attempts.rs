@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use stile_common::{Attempt, Cut};
+use stile_common::{Attempt, Cut, UID_UNKNOWN};
 use tracing::{debug, info, warn};
 
 use super::record::disposition_name;
@@ -19,21 +19,33 @@ use crate::kernel::{Record, decode};
 use crate::policy::{self, First};
 use crate::sys::replay::SynPacket;
 
+/// Most reports that are read at one go: about 50 ms of work.
+const RECORDS_PER_TURN: usize = 256;
 /// How long a challenge stands for which no connection is parked: as long as an answer that
 /// somebody is about to type may take.
 const REJECT_WINDOW: Duration = Duration::from_secs(60);
 
 impl Pipeline {
-    /// Reads everything that the gate has reported and that wants an answer.
+    /// Reads what the gate has reported and what wants an answer; what one turn leaves is read
+    /// in the next, so that people and clocks have theirs in between.
     pub(super) fn drain_attempts(&mut self) {
-        while let Some(record) = self.rings.attempts.next().map(|bytes| decode(&bytes)) {
+        for _ in 0..RECORDS_PER_TURN {
+            let record = self.rings.attempts.next().map(|bytes| decode(&bytes));
             match record {
-                Ok(Record::Attempt(attempt)) => self.on_attempt(*attempt),
-                Ok(Record::Syn(cookie, packet)) => self.on_syn(cookie, &packet),
-                Ok(Record::Cut(cut)) => self.on_cut(&cut),
-                Err(error) => warn!("the gate reported what can't be read: {error}"),
+                Some(Ok(Record::Attempt(attempt))) => self.on_attempt(*attempt),
+                Some(Ok(Record::Syn(cookie, packet))) => self.on_syn(cookie, &packet),
+                Some(Ok(Record::Cut(cut))) => self.on_cut(&cut),
+                Some(Err(error)) => warn!("the gate reported what can't be read: {error}"),
+                None => return self.all_read(),
             }
         }
+        self.all_read();
+        self.backlog = true;
+    }
+
+    /// Tells the gate that its reports are read: the daemon is alive.
+    fn all_read(&mut self) {
+        self.backlog = false;
         if let Err(error) = self.gate.mark_read() {
             self.storage_failed(&error.into());
         }
@@ -73,6 +85,9 @@ impl Pipeline {
     pub(super) fn on_attempt(&mut self, attempt: Attempt) {
         let now = Self::now();
         let facts = self.classifier.classify(&attempt);
+        if !self.flood.admits(facts.uid(), now.boot) {
+            return self.end_unrecorded(facts, now);
+        }
         let event = Event::Attempt(self.attempt_record(&facts));
         if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
             self.storage_failed(&error.into());
@@ -363,11 +378,14 @@ impl Pipeline {
     }
 }
 
-/// What a rule's terms give to a connection.
+/// What a rule's terms give to a connection. A socket of a session that the gate could not
+/// name finds no user's grant, so it is granted itself; the session's next one finds the
+/// user's, which the next proof earns.
 pub(super) fn target_of(facts: &Classified, terms: &Terms) -> Target {
+    let nameless = facts.attempt.subject == UID_UNKNOWN;
     let scope = match terms.given.scope {
-        policy::Scope::User => Scope::User,
-        policy::Scope::Socket => Scope::Socket(facts.cookie),
+        policy::Scope::User if !nameless => Scope::User,
+        policy::Scope::User | policy::Scope::Socket => Scope::Socket(facts.cookie),
     };
     Target {
         endpoint: facts.endpoint,

@@ -3,13 +3,15 @@
 //! don't.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use stile_common::GrantKey;
+use stile_common::{GrantKey, UID_UNKNOWN, scope};
 use tracing::info;
 
 use super::{Pipeline, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
 use crate::challenge::{ChallengeKey, Waiting};
+use crate::classify::{Classified, Disposition};
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
@@ -63,22 +65,24 @@ impl Pipeline {
         failure.map_or(Ok(released), |error| Err(error.into()))
     }
 
-    /// The key under which the gate would look for this connection's grant.
+    /// The key of the grant that the gate finds for this connection.
     fn key_of(&self, waiting: &Waiting) -> Option<GrantKey> {
         let subject = waiting.facts.subject.uid()?;
         let endpoint = waiting.facts.endpoint.0;
         let user = GrantKey {
             id: u64::from(subject.0),
-            scope: stile_common::scope::USER,
+            scope: scope::USER,
             endpoint,
         };
         let socket = GrantKey {
             id: waiting.cookie().0,
-            scope: stile_common::scope::SOCKET,
+            scope: scope::SOCKET,
             endpoint,
         };
-        let live = |key: &GrantKey| self.grants.iter().any(|live| live.grant.key() == *key);
-        [user, socket].into_iter().find(live)
+        let nameless = waiting.facts.attempt.subject == UID_UNKNOWN;
+        [socket, user]
+            .into_iter()
+            .find(|key| self.grants.has(key) && !(nameless && *key == user))
     }
 
     /// Lets one connection go on. Returns 1 if it was parked: a rejected one has to come again.
@@ -132,8 +136,25 @@ impl Pipeline {
                 self.storage_failed(&error.into());
             }
             let netns = self.foreign_netns(&waiting.facts);
+            self.sockets.end(
+                cookie,
+                waiting.syn.as_ref(),
+                netns,
+                waiting.facts.at,
+                now.boot,
+            );
+        }
+    }
+
+    /// Ends an attempt of which there are too many to write each one down.
+    pub(super) fn end_unrecorded(&mut self, facts: Classified, now: Now) {
+        let netns = self.foreign_netns(&facts);
+        if facts.disposition == Disposition::Held {
+            if let Err(error) = self.gate.forget_held(facts.cookie) {
+                self.storage_failed(&error.into());
+            }
             self.sockets
-                .end(cookie, waiting.syn.as_ref(), netns, now.boot);
+                .end(facts.cookie, None, netns, facts.at, now.boot);
         }
     }
 
@@ -196,6 +217,7 @@ impl Pipeline {
             }
         }
         self.sockets.tidy(now.boot);
+        self.report_flood(now);
         self.report_faults(now);
     }
 
@@ -229,12 +251,11 @@ impl Pipeline {
     /// The next time at which something ends by itself.
     pub(super) fn next_alarm(&self, now: BootTime) -> Option<BootTime> {
         // While a grant is live, the connections that it lets through are written down at
-        // least once a second; otherwise nothing wakes the daemon.
-        let flows = (!self.grants.is_empty()).then(|| now.after(std::time::Duration::from_secs(1)));
-        let ends = self.grants.next_end();
-        [self.challenges.next_deadline(), ends, flows]
-            .into_iter()
-            .flatten()
-            .min()
+        // least once a second, and so is a flood; otherwise nothing wakes the daemon.
+        let soon = !self.grants.is_empty() || self.flood.is_on();
+        let soon = soon.then(|| now.after(Duration::from_secs(1)));
+        let ends = [self.grants.next_end(), self.sockets.next_deadline()];
+        let first = [self.challenges.next_deadline(), soon];
+        first.into_iter().chain(ends).flatten().min()
     }
 }

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod endings;
+mod flood;
 mod notices;
 mod policy;
 mod record;
@@ -18,6 +19,7 @@ mod sockets;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stile_common::fault;
 use tokio::sync::mpsc;
@@ -36,8 +38,10 @@ use crate::policy::{Policy, SystemNames};
 use crate::service::Request;
 use crate::sys::cgroup::Cgroup2;
 use crate::sys::netns::NetNs;
+use crate::sys::slices::SliceWatch;
 use crate::verify::Enrollments;
 
+use flood::Flood;
 use sockets::Sockets;
 
 pub use run::{Overrides, StartError, run};
@@ -56,11 +60,16 @@ pub struct Pipeline {
     places: Places,
     settings: Settings,
     policy: Policy,
+    max_hold: Duration,
     names: SystemNames,
     options: GateOptions,
     gate: Gate,
     rings: Rings,
     sockets: Sockets,
+    slices: Option<SliceWatch>,
+    flood: Flood,
+    /// True while the ring holds more than one turn reads.
+    backlog: bool,
     ledger: Ledger,
     audit: AuditLog,
     enrollments: Enrollments,
@@ -174,6 +183,22 @@ impl Pipeline {
                 let _ = exits.send(cookie);
             }
         });
+    }
+
+    /// Writes down what a flood of attempts was refused.
+    fn report_flood(&mut self, now: Now) {
+        let refused = self.flood.take_refused(now.boot);
+        let events = refused.into_iter().map(|(uid, count)| {
+            warn!(%uid, "{count} attempts were refused: too many at once");
+            Event::EventsLost {
+                kind: format!("attempts-of-uid-{uid}"),
+                count,
+            }
+        });
+        let events: Vec<_> = events.collect();
+        if !events.is_empty() {
+            self.note(now, events);
+        }
     }
 
     /// Writes down what the gate has counted since it was last asked.

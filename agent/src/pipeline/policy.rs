@@ -47,10 +47,9 @@ impl Pipeline {
         for problem in &tables.problems {
             warn!("{problem}");
         }
-        let config = self.config(tables.max_hold);
-        self.gate.configure(config)?;
         self.gate.tables().sync(tables)?;
-        self.gate.bump_epoch()?;
+        self.max_hold = tables.max_hold;
+        self.gate.configure(self.config())?;
         Ok(())
     }
 
@@ -198,14 +197,26 @@ impl Pipeline {
         }
     }
 
-    /// Tells the gate whose sessions there are below `user.slice`.
-    pub(super) fn teach_slices(&mut self) {
+    /// Tells the gate where sessions are and whose, and watches for new ones: systemd makes
+    /// `user.slice` with the first login, which may be long after the gate stands.
+    pub(super) fn look_at_slices(&mut self) {
         let slice = user_slice(&self.hierarchy, &self.options.cgroup);
-        let directory = self.hierarchy.directory_of(&slice);
-        let Some(entries) = directory.ok().and_then(|path| fs::read_dir(path).ok()) else {
+        let Ok(directory) = self.hierarchy.directory_of(&slice) else {
             return;
         };
-        for entry in entries.flatten() {
+        if let Some(watch) = &self.slices {
+            let watched = watch
+                .clear()
+                .and_then(|()| watch.add(&self.options.cgroup))
+                .and_then(|()| watch.add(&directory));
+            if let Err(error) = watched {
+                warn!("new sessions may go unnoticed until a reload: {error}");
+            }
+        }
+        if let Err(error) = self.gate.configure(self.config()) {
+            self.storage_failed(&error.into());
+        }
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let owner = name.to_str().and_then(|name| {
                 name.strip_prefix("user-")?
@@ -233,7 +244,7 @@ impl Pipeline {
     }
 
     /// The gate's settings.
-    fn config(&self, max_hold: Duration) -> Config {
+    fn config(&self) -> Config {
         let mut uids = [UidRange { first: 1, last: 0 }; MAX_UID_RANGES];
         for (slot, range) in uids.iter_mut().zip(&self.settings.gated_uids) {
             *slot = *range;
@@ -253,7 +264,7 @@ impl Pipeline {
             patience_ns: u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX),
             epoch: 0,
             user_slice_level,
-            syn_count: syn_count(max_hold, linear_timeouts()),
+            syn_count: syn_count(self.max_hold, linear_timeouts()),
             uid_ranges: u32::try_from(self.settings.gated_uids.len()).unwrap_or(0),
             uids,
         }

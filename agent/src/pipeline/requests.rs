@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What people ask and answer.
 
+use std::collections::HashSet;
+
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -16,6 +18,7 @@ use crate::service::{
     Answer, Caller, ChallengeView, Enrollment, GrantView, Refusal, Reply, Request, StatusView,
     seconds_up,
 };
+use crate::sys::sock_diag::{Family, TcpStates, list_tcp};
 use crate::verify::{EnrollOutcome, Verification, Verified, verify_totp};
 
 impl From<StageError> for Refusal {
@@ -40,6 +43,7 @@ impl Pipeline {
             Request::Deny(caller, id, reply) => send(reply, self.deny(caller, id, now)),
             Request::Grants(caller, reply) => {
                 self.drain_flows();
+                self.forget_closed();
                 send(reply, Ok(self.list_grants(caller, now)));
             }
             Request::Revoke(caller, id, reply) => send(reply, self.revoke(caller, id, now)),
@@ -230,7 +234,12 @@ impl Pipeline {
         events.extend(self.ended(&challenge, ChallengeOutcome::Approved, now));
         let ttl = challenge.terms.given.ttl;
         let grants = Grant::from_verified(verified, &challenge.terms, numbered);
-        let released = self.put_in_force(grants, challenge.waiting, events, now)?;
+        let released = self
+            .put_in_force(grants, challenge.waiting, events, now)
+            .inspect_err(|_| {
+                // What could not be recorded shall not let anybody through later either.
+                let _ = self.ledger.revoke_elevation(elevation);
+            })?;
         info!(challenge = %id, uid = %subject, released, "approved");
         Ok(Answer::Accepted {
             until_seconds: ttl.as_secs(),
@@ -272,6 +281,18 @@ impl Pipeline {
         let rule = Some(challenge.key.rule.to_string());
         self.end_waiting(challenge.waiting, CloseReason::Denied, rule, now);
         Ok(())
+    }
+
+    /// Forgets connections that are over. Those in other namespaces are counted on.
+    fn forget_closed(&mut self) {
+        let listed = [Family::V4, Family::V6].map(|family| list_tcp(family, TcpStates::LIVE));
+        let [Ok(v4), Ok(v6)] = listed else { return };
+        let live: HashSet<_> = v4.iter().chain(&v6).map(|socket| socket.cookie).collect();
+        for granted in self.grants.iter_mut() {
+            granted
+                .flows
+                .retain(|cookie, netns| netns.is_some() || live.contains(cookie));
+        }
     }
 
     fn list_grants(&self, caller: Caller, now: Now) -> Vec<GrantView> {

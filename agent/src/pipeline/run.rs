@@ -23,6 +23,7 @@ use crate::policy::{self, SystemNames};
 use crate::sys::boot_timer::BootTimer;
 use crate::sys::cgroup::Cgroup2;
 use crate::sys::netns::NetNs;
+use crate::sys::slices::SliceWatch;
 use crate::sys::watch::Watched;
 use crate::verify::Enrollments;
 
@@ -117,6 +118,9 @@ async fn stay_on_bus(
     }
 }
 
+/// How long elevations are kept: no rule's time is longer.
+const ELEVATIONS_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
 impl Pipeline {
     /// Checks everything, opens everything, and puts up the gate last.
     fn start(
@@ -153,12 +157,16 @@ impl Pipeline {
             places,
             settings,
             policy: loaded.policy,
+            max_hold: tables.max_hold,
             names,
             hierarchy,
             options,
             gate,
             rings,
             sockets,
+            slices: slice_watch(),
+            flood: super::flood::Flood::default(),
+            backlog: false,
             ledger,
             audit,
             enrollments: Enrollments::default(),
@@ -180,7 +188,10 @@ impl Pipeline {
         }
         pipeline.known_faults = pipeline.gate.faults()?;
         pipeline.enforce(&tables)?;
-        pipeline.teach_slices();
+        pipeline.look_at_slices();
+        pipeline
+            .ledger
+            .prune(now.boot, &pipeline.boot, ELEVATIONS_KEPT)?;
         pipeline.gate.attach(&pipeline.options)?;
         pipeline.opened(opened.repaired_bytes)?;
         Ok(pipeline)
@@ -213,6 +224,12 @@ impl Pipeline {
         let mut alarm = BootTimer::new().map_err(|error| system("a timer", error))?;
         let mut reports =
             Watched::new(&self.rings.attempts).map_err(|error| system("the ring", error))?;
+        let mut sessions = self
+            .slices
+            .as_ref()
+            .map(Watched::new)
+            .transpose()
+            .unwrap_or(None);
         let mut hangup = handler(SignalKind::hangup())?;
         let mut terminate = handler(SignalKind::terminate())?;
         let mut interrupt = handler(SignalKind::interrupt())?;
@@ -225,6 +242,8 @@ impl Pipeline {
                     Ok(()) => self.drain_attempts(),
                     Err(error) => return Err(system("the ring", error)),
                 },
+                () = std::future::ready(()), if self.backlog => self.drain_attempts(),
+                Some(()) = appeared(&mut sessions) => self.look_at_slices(),
                 Some(request) = inputs.requests.recv() => self.serve(request),
                 Some(cookie) = inputs.exits.recv() => self.on_exit(cookie),
                 Some(state) = inputs.bus.recv() => self.on_bus(state),
@@ -284,6 +303,17 @@ impl Pipeline {
         info!("stopped; protected endpoints stay closed (`stile detach` opens them)");
         Ok(())
     }
+}
+
+/// Waits for a new session; for ever where sessions can't be watched.
+async fn appeared(sessions: &mut Option<Watched>) -> Option<()> {
+    sessions.as_mut()?.ready().await.ok()
+}
+
+fn slice_watch() -> Option<SliceWatch> {
+    SliceWatch::new()
+        .inspect_err(|error| warn!("new sessions are noticed with a reload only: {error}"))
+        .ok()
 }
 
 fn settings(path: &Path, overrides: Overrides) -> Result<Settings, StartError> {

@@ -18,6 +18,10 @@ use crate::sys::sock_diag;
 /// microseconds of the attempt, or with the first retransmission a second later.
 const SYN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// After this time the SYN of a connect has been captured: it leaves right after the attempt,
+/// or with its first retransmission a second later.
+const SYN_DELAY: Duration = Duration::from_secs(2);
+
 /// What was decided for a socket whose SYN has not arrived yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -25,11 +29,17 @@ enum Fate {
     End,
 }
 
+/// What was decided for a socket, where it is, and until when its SYN is waited for.
+type Settled = (Fate, Option<Arc<NetNs>>, BootTime);
+
+/// A socket, and its network namespace if that isn't the daemon's own.
+type Parked = (SocketCookie, Option<Arc<NetNs>>);
+
 /// Carries out what was decided for sockets.
 #[derive(Default)]
 pub(super) struct Sockets {
     replayer: Option<Replayer>,
-    settled: HashMap<SocketCookie, (Fate, Option<Arc<NetNs>>, BootTime)>,
+    settled: HashMap<SocketCookie, Settled>,
 }
 
 impl Sockets {
@@ -73,22 +83,24 @@ impl Sockets {
         }
     }
 
-    /// Ends a parked socket: its client gets ECONNABORTED.
+    /// Ends a parked socket: its client gets ECONNABORTED. `since` is when it connected.
     pub(super) fn end(
         &mut self,
         cookie: SocketCookie,
         syn: Option<&SynPacket>,
         netns: Option<Arc<NetNs>>,
+        since: BootTime,
         now: BootTime,
     ) {
         match syn {
             Some(syn) => destroy_parked(cookie, syn, netns.as_deref()),
-            None if self.end_all(&[(cookie, netns.clone())]) == 0 => {
-                // Its SYN is still to come: it can be found only then.
+            // An earlier daemon has had its SYN: it is looked for among all sockets.
+            None if now.since(since) > SYN_DELAY => drop(self.end_all(&[(cookie, netns)])),
+            // Its SYN is on its way: the kernel finds the socket only then.
+            None => {
                 self.settled
                     .insert(cookie, (Fate::End, netns, now.after(SYN_PATIENCE)));
             }
-            None => {}
         }
     }
 
@@ -104,26 +116,38 @@ impl Sockets {
         None
     }
 
-    /// Forgets settled sockets whose SYN never came.
+    /// Settles the sockets whose SYN never came.
     pub(super) fn tidy(&mut self, now: BootTime) {
-        self.settled.retain(|_, (.., until)| now < *until);
+        let late = |_: &SocketCookie, settled: &mut Settled| settled.2 <= now;
+        let late: Vec<_> = self.settled.extract_if(late).collect();
+        let to_end = late
+            .into_iter()
+            .filter(|(_, (fate, ..))| *fate == Fate::End);
+        let to_end: Vec<_> = to_end
+            .map(|(cookie, (_, netns, _))| (cookie, netns))
+            .collect();
+        if !to_end.is_empty() {
+            self.end_all(&to_end);
+        }
+    }
+
+    /// When the next SYN is given up.
+    pub(super) fn next_deadline(&self) -> Option<BootTime> {
+        self.settled.values().map(|(.., until)| *until).min()
     }
 
     /// Ends connections by their cookies, in whatever state they are. Returns how many there
     /// were.
-    pub(super) fn end_all(&self, sockets: &[(SocketCookie, Option<Arc<NetNs>>)]) -> usize {
-        let mut by_namespace: HashMap<Option<NetNsId>, (Option<Arc<NetNs>>, Vec<SocketCookie>)> =
-            HashMap::new();
-        for (cookie, netns) in sockets {
-            let id = netns.as_ref().map(|netns| netns.id());
-            by_namespace
-                .entry(id)
-                .or_insert_with(|| (netns.clone(), Vec::new()))
-                .1
-                .push(*cookie);
+    pub(super) fn end_all(&self, sockets: &[Parked]) -> usize {
+        let mut namespaces: HashMap<Option<NetNsId>, Vec<&Parked>> = HashMap::new();
+        for socket in sockets {
+            let id = socket.1.as_ref().map(|netns| netns.id());
+            namespaces.entry(id).or_default().push(socket);
         }
         let mut ended = 0;
-        for (netns, cookies) in by_namespace.into_values() {
+        for sockets in namespaces.into_values() {
+            let netns = sockets.first().and_then(|(_, netns)| netns.clone());
+            let cookies: Vec<_> = sockets.iter().map(|(cookie, _)| *cookie).collect();
             let destroy = || sock_diag::destroy_by_cookies(&cookies);
             let destroyed = match netns {
                 Some(netns) => run_inside(&netns, destroy).map_err(|error| error.to_string()),

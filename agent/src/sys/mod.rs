@@ -12,6 +12,7 @@ pub mod netns;
 pub mod pidfd;
 pub mod process;
 pub mod replay;
+pub mod slices;
 pub mod sock_diag;
 pub mod socket;
 pub mod watch;
