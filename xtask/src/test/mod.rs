@@ -123,7 +123,7 @@ fn follow(output: impl Read, suite: &Suite, tally: &mut Tally) -> usize {
     {
         let text = String::from_utf8_lossy(&line);
         anstream::print!("{text}");
-        match libtest::parse(&text) {
+        match libtest::parse(&anstream::adapter::strip_str(&text).to_string()) {
             Some(libtest::Line::Summary(counts)) => {
                 summaries += 1;
                 tally.add(counts);
