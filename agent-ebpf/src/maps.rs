@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! The maps. All but the program arrays and the per-boot rings are pinned by the daemon.
+//! The maps. All but the program arrays are pinned by the daemon.
 
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
@@ -41,12 +41,13 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 /// Attempts that wait for the daemon's word, so that the next daemon can take them over.
 #[map]
 pub static HELD: HashMap<u64, Attempt> = HashMap::with_max_entries(1 << 15, NO_PREALLOC);
-/// Attempts that need the daemon: wakes it.
+/// Attempts that need the daemon: wakes it. Room for 4,000 attempts with their SYN. The ring is
+/// mapped twice over into the daemon, and counts there.
 #[map]
-pub static ATTEMPTS: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
+pub static ATTEMPTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 /// Connections that a grant let through: doesn't wake it.
 #[map]
-pub static FLOWS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+pub static FLOWS: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
 /// Since when the daemon has left something unread; 0 if it hasn't.
 #[map]
 pub static UNREAD: Array<u64> = Array::with_max_entries(1, 0);
