@@ -1,2 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Environment of the end-to-end tests.
+//! A private world for each end-to-end test, on the real kernel.
+//!
+//! [`Host`] is a machine with stile on it: a cgroup of its own that the gate is attached to, a
+//! system bus of its own, a protected address of its own, and the real `stiled`. On it
+//! [`Client`]s of real users connect to a real [`Server`] or to [`Postgres`], and an
+//! [`Authenticator`] makes the codes. Dropping the host ends and removes everything, also when
+//! the test panics, and then prints what the daemon logged.
+//!
+//! All of this runs in the sandbox of `cargo xtask test`, and fails with that remedy anywhere
+//! else.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this is the tests' environment; what fails here fails the test, with its place"
+)]
+
+mod audit;
+mod authenticator;
+mod builder;
+mod bus;
+mod cgroup;
+mod client;
+mod commands;
+mod daemon;
+mod host;
+mod postgres;
+mod process;
+mod pty;
+mod sandbox;
+mod server;
+mod wait;
+
+pub use audit::{AuditLog, Records};
+pub use authenticator::Authenticator;
+pub use builder::Builder;
+pub use client::{Client, Outcome};
+pub use commands::{Enrolling, Said};
+pub use host::{Host, client_program};
+pub use postgres::Postgres;
+pub use process::Running;
+pub use pty::Terminal;
+pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
+pub use server::Server;
+pub use wait::{PATIENCE, until};

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The cgroup of one host: the root of its gate.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::wait::until;
+
+/// A cgroup that ends with everything in it.
+#[derive(Debug)]
+pub(crate) struct Cgroup(PathBuf);
+
+impl Cgroup {
+    pub(crate) fn create(path: PathBuf) -> Self {
+        fs::create_dir(&path)
+            .unwrap_or_else(|error| panic!("the cgroup {}: {error}", path.display()));
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A cgroup below, made if it isn't there.
+    pub(crate) fn child(&self, relative: &str) -> PathBuf {
+        let path = self.0.join(relative);
+        fs::create_dir_all(&path)
+            .unwrap_or_else(|error| panic!("the cgroup {}: {error}", path.display()));
+        path
+    }
+
+    /// Kills what runs in it. Linux 5.14 and newer; on older ones the clients' own guards and
+    /// the sandbox do it.
+    pub(crate) fn kill(&self) {
+        let _ = fs::write(self.0.join("cgroup.kill"), "1");
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            // A second panic would end the whole suite. The sandbox removes what is left.
+            let _ = remove(&self.0);
+            return;
+        }
+        until("the killed processes leave their cgroup", || {
+            remove(&self.0).ok()
+        });
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
+}

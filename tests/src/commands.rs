@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The `stile` command in the hands of users.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::authenticator::Authenticator;
+use crate::host::Host;
+use crate::process::Running;
+use crate::sandbox::{self, ROOT, User};
+use crate::wait::until;
+
+/// What a command said, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Said {
+    /// The JSON that it printed.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// Asserts that it succeeded.
+    #[track_caller]
+    pub fn succeeded(&self) -> &Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    /// Asserts that it failed with this exit code, and said this on stderr.
+    #[track_caller]
+    pub fn failed(&self, code: i32, saying: &str) -> &Self {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.stderr.contains(saying), "{self:?}");
+        self
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+/// A user with a fresh secret, about to type its first code.
+#[derive(Debug)]
+pub struct Enrolling {
+    process: Running,
+    /// The app that has the secret.
+    pub authenticator: Authenticator,
+}
+
+impl Enrolling {
+    /// Types the code.
+    #[track_caller]
+    pub fn confirm(mut self, code: &str) -> (Said, Authenticator) {
+        let mut input = self.process.child().stdin.take().unwrap();
+        writeln!(input, "{code}").unwrap();
+        drop(input);
+        (self.process.output().into(), self.authenticator)
+    }
+}
+
+impl Host {
+    /// Runs `stile` as this user.
+    #[track_caller]
+    pub fn stile(&self, user: User, arguments: &[&str]) -> Said {
+        let mut command = self.stile_command(user, arguments);
+        Running::start(&mut command).output().into()
+    }
+
+    fn stile_command(&self, user: User, arguments: &[&str]) -> Command {
+        let mut command = self.as_user(user, sandbox::bin("stile"));
+        command.args(arguments);
+        command
+    }
+
+    /// Answers a challenge as this user; the only one there is, without an id.
+    #[track_caller]
+    pub fn answer(&self, user: User, id: Option<u64>, code: &str) -> Said {
+        let id = id.map(|id| id.to_string());
+        let mut arguments = vec!["approve", "--stdin", "--json"];
+        arguments.extend(id.as_deref());
+        let mut command = self.stile_command(user, &arguments);
+        let mut process = Running::start(command.stdin(Stdio::piped()));
+        let mut input = process.child().stdin.take().unwrap();
+        // It may have ended already, when there is nothing to answer.
+        let _ = writeln!(input, "{code}");
+        drop(input);
+        process.output().into()
+    }
+
+    /// Approves the only challenge of this user. Asserts that it worked, and returns the
+    /// answer.
+    #[track_caller]
+    pub fn approve(&self, user: User, authenticator: &Authenticator) -> Value {
+        let said = self.answer(user, None, &authenticator.fresh_code());
+        said.succeeded().json()
+    }
+
+    /// Starts to enroll this user.
+    #[track_caller]
+    #[must_use]
+    pub fn begin_enrolling(&self, user: User) -> Enrolling {
+        let mut command = self.stile_command(user, &["enroll", "--json"]);
+        let mut process = Running::start(command.stdin(Stdio::piped()));
+        let mut line = String::new();
+        BufReader::new(process.child().stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Ok(enrollment) = serde_json::from_str::<Value>(&line) else {
+            panic!("no enrollment: {:?}", Said::from(process.output()));
+        };
+        Enrolling {
+            process,
+            authenticator: Authenticator::new(enrollment["secret"].as_str().unwrap()),
+        }
+    }
+
+    /// Enrolls this user. It uses up one code: see [`Authenticator::fresh_code`].
+    #[track_caller]
+    #[must_use]
+    pub fn enroll(&self, user: User) -> Authenticator {
+        let enrolling = self.begin_enrolling(user);
+        let code = enrolling.authenticator.fresh_code();
+        let (said, authenticator) = enrolling.confirm(&code);
+        said.succeeded();
+        authenticator
+    }
+
+    /// What waits for an answer, as this user sees it.
+    #[track_caller]
+    #[must_use]
+    pub fn pending(&self, user: User) -> Vec<Value> {
+        self.list(user, "pending")
+    }
+
+    /// Live grants, as this user sees them.
+    #[track_caller]
+    #[must_use]
+    pub fn grants(&self, user: User) -> Vec<Value> {
+        self.list(user, "grants")
+    }
+
+    #[track_caller]
+    fn list(&self, user: User, what: &str) -> Vec<Value> {
+        let said = self.stile(user, &[what, "--json"]);
+        match said.succeeded().json() {
+            Value::Array(list) => list,
+            other => panic!("no list: {other}"),
+        }
+    }
+
+    /// Waits until this user is asked, and returns the challenge.
+    #[track_caller]
+    pub fn wait_for_challenge(&self, user: User) -> Value {
+        self.wait_for_challenges(user, 1).remove(0)
+    }
+
+    /// Waits until this user is asked so many questions.
+    #[track_caller]
+    pub fn wait_for_challenges(&self, user: User, count: usize) -> Vec<Value> {
+        let what = format!("{count} challenges of {}", user.name);
+        until(&what, || {
+            let pending = self.pending(user);
+            (pending.len() == count).then_some(pending)
+        })
+    }
+
+    /// Waits until so many connections wait on this user's only challenge.
+    #[track_caller]
+    pub fn wait_for_waiting(&self, user: User, connections: u64) {
+        until(&format!("{connections} connections wait"), || {
+            let pending = self.pending(user);
+            let [challenge] = pending.as_slice() else {
+                return None;
+            };
+            (challenge["waiting"] == connections).then_some(())
+        });
+    }
+
+    /// Runs `stile audit verify` on this log, as root.
+    #[track_caller]
+    pub fn verify_audit(&self, log: &std::path::Path) -> Said {
+        self.stile(ROOT, &["audit", "verify", "--log", log.to_str().unwrap()])
+    }
+}

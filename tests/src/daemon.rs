@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The real `stiled`.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::process::Running;
+use crate::sandbox;
+use crate::wait::PATIENCE;
+
+/// Where a daemon finds everything.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) dir: PathBuf,
+    pub(crate) cgroup: PathBuf,
+    pub(crate) pins: PathBuf,
+    pub(crate) bus: String,
+}
+
+impl Places {
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.dir.join("stile.toml")
+    }
+
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.dir.join("policy.d")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// What every daemon of this host wrote to stderr, one after the other.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("stiled.log")
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) process: Running,
+    notify: UnixDatagram,
+}
+
+impl Daemon {
+    /// Starts it, and waits for its `READY=1`.
+    ///
+    /// # Errors
+    /// What it wrote, if it ends instead.
+    pub(crate) fn start(places: &Places) -> Result<Self, String> {
+        let socket = places.dir.join("notify");
+        let _ = fs::remove_file(&socket);
+        let notify = UnixDatagram::bind(&socket).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(places.log())
+            .unwrap();
+        let written = log.metadata().unwrap().len();
+        let process = Running::new(
+            Command::new(sandbox::bin("stiled"))
+                .arg("--config")
+                .arg(places.settings())
+                .arg("--policy")
+                .arg(places.policy())
+                .arg("--cgroup")
+                .arg(&places.cgroup)
+                .arg("--bpffs")
+                .arg(&places.pins)
+                .arg("--state-dir")
+                .arg(places.state())
+                .env("DBUS_SYSTEM_BUS_ADDRESS", &places.bus)
+                .env("NOTIFY_SOCKET", &socket)
+                .env("STILE_LOG", "debug")
+                .env("RUST_BACKTRACE", "1")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log),
+        );
+        let mut daemon = Self { process, notify };
+        match daemon.hears("READY=1") {
+            true => Ok(daemon),
+            false => Err(since(&places.log(), written)),
+        }
+    }
+
+    /// Waits for what it tells its service manager. False if it ended instead.
+    pub(crate) fn hears(&mut self, what: &str) -> bool {
+        // Short, to notice a daemon that ends without a word.
+        self.notify
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        while Instant::now() < deadline {
+            match self.notify.recv(&mut buffer) {
+                Ok(length) => {
+                    let text = String::from_utf8_lossy(&buffer[..length]);
+                    if text.lines().any(|line| line == what) {
+                        return true;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.process.ended().is_some() {
+                        return false;
+                    }
+                }
+                Err(error) => panic!("the notify socket: {error}"),
+            }
+        }
+        panic!("stiled didn't say {what} within {} s", PATIENCE.as_secs());
+    }
+}
+
+/// The log from this byte on.
+fn since(log: &Path, byte: u64) -> String {
+    let bytes = fs::read(log).unwrap();
+    let from = usize::try_from(byte).unwrap();
+    String::from_utf8_lossy(&bytes[from..]).into_owned()
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A server that sends back what it gets, over TCP and UDP, and counts.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// An echo server on one address, on one port of both protocols. It lives in threads of the
+/// test, outside of the host's cgroup, and ends with it.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    datagrams: Arc<AtomicUsize>,
+    live: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Server {
+    /// Starts one on this address, and a port of its choice if that is 0.
+    #[must_use]
+    pub fn start(address: IpAddr, port: u16) -> Self {
+        let listener = TcpListener::bind((address, port)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
+        let server = Self {
+            address,
+            accepted: Arc::default(),
+            datagrams: Arc::default(),
+            live: Arc::new(Mutex::new(Some(Vec::new()))),
+        };
+        let (accepted, live) = (Arc::clone(&server.accepted), Arc::clone(&server.live));
+        std::thread::spawn(move || accept(&listener, &accepted, &live));
+        let (datagrams, alive) = (Arc::clone(&server.datagrams), Arc::downgrade(&server.live));
+        std::thread::spawn(move || {
+            // Looks now and then whether anybody is left who might ask.
+            socket
+                .set_read_timeout(Some(Duration::from_secs(1)))
+                .unwrap();
+            let mut buffer = [0; 2048];
+            while alive.strong_count() > 0 {
+                if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                    datagrams.fetch_add(1, Ordering::SeqCst);
+                    let _ = socket.send_to(&buffer[..length], peer);
+                }
+            }
+        });
+        server
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many TCP connections it has accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many datagrams it has got so far.
+    #[must_use]
+    pub fn datagrams(&self) -> usize {
+        self.datagrams.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for stream in self.live.lock().unwrap().take().unwrap_or_default() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Wakes the thread that accepts: it finds nobody who wants its connections.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn accept(listener: &TcpListener, accepted: &AtomicUsize, live: &Mutex<Option<Vec<TcpStream>>>) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { continue };
+        let mut live = live.lock().unwrap();
+        let Some(live) = live.as_mut() else { return };
+        accepted.fetch_add(1, Ordering::SeqCst);
+        live.push(stream.try_clone().unwrap());
+        std::thread::spawn(move || echo(stream));
+    }
+}
+
+fn echo(mut stream: TcpStream) {
+    let mut buffer = [0; 2048];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
