@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Development tasks: `cargo xtask --help`.
 
+mod demo;
 mod ebpf;
 mod host;
 mod sandbox;
@@ -23,6 +24,8 @@ Examples:
   cargo xtask test --list            which suites and tests there are
   cargo xtask test --suite gate      one suite
   cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
+  cargo xtask demo                   a database behind the gate, in tmux, for you to play
+  cargo xtask demo --auto            the same by itself, checked and measured
 ";
 
 /// Development tasks of stile.
@@ -37,9 +40,14 @@ enum Task {
     },
     /// Run the tests; the end-to-end ones in a sandbox.
     Test(test::Options),
+    /// Show it: a database behind the gate, and a person who answers for it.
+    Demo(demo::Options),
     /// Furnish a sandbox and become a command; xtask calls this itself.
     #[command(hide = true)]
     InsideSandbox(sandbox::Inside),
+    /// A part of the demo that runs inside; xtask calls this itself.
+    #[command(subcommand, hide = true)]
+    DemoPart(demo::Part),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +67,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test(options) => test::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::DemoPart(part) => demo::run_part(&part).map(|()| ExitCode::SUCCESS),
         Task::InsideSandbox(inside) => match sandbox::enter(&inside)? {},
     }
 }
