@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anstyle::{AnsiColor, Color, Style};
 use anyhow::{Context, Result};
-use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
 use totp_rs::Totp;
 
 /// RFC 6238: a new code every 30 seconds.
@@ -33,6 +34,11 @@ impl Phone {
         })
     }
 
+    /// What [`print_code`] reads.
+    pub(super) fn file(&self, url: &str) -> String {
+        format!("{url}\n{}\n", self.last_step)
+    }
+
     /// A code that was not used before. The agent takes the next one up to 30 seconds early
     /// (RFC 6238 5.2 allows for clocks that differ), so this waits for that long at most.
     pub(super) fn fresh_code(&mut self) -> Result<String> {
@@ -49,23 +55,32 @@ impl Phone {
     }
 }
 
-/// The QR code for a real phone.
+/// The QR code for a real phone, black on white whatever the terminal's colours are.
 pub(super) fn qr(url: &str) -> Result<String> {
-    let code = QrCode::new(url).context("the otpauth address doesn't fit into a QR code")?;
-    Ok(code.render::<Dense1x2>().quiet_zone(true).build())
+    const COLOURS: Style = Style::new()
+        .fg_color(Some(Color::Ansi(AnsiColor::Black)))
+        .bg_color(Some(Color::Ansi(AnsiColor::BrightWhite)));
+    let code = QrCode::with_error_correction_level(url, EcLevel::L)
+        .context("the otpauth address doesn't fit into a QR code")?;
+    let plain = code.render::<Dense1x2>().quiet_zone(true).build();
+    Ok(plain
+        .lines()
+        .map(|line| format!("{COLOURS}{line}{COLOURS:#}\n"))
+        .collect())
 }
 
-/// Prints what a phone would show now, for the status line of tmux.
-pub(super) fn print_code(secret: &Path) -> Result<()> {
-    let url = std::fs::read_to_string(secret)
-        .with_context(|| format!("could not read {}", secret.display()))?;
-    let phone = Phone::scan(url.trim())?;
+/// Prints what a phone would show now, for the status line of tmux. The file has the otpauth
+/// address, and the step whose code confirmed it: as that one is used up, the next is shown
+/// in its place.
+pub(super) fn print_code(file: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("could not read {}", file.display()))?;
+    let (url, used) = text.split_once('\n').context("the file has one line")?;
+    let phone = Phone::scan(url)?;
     let now = unix_seconds()?;
-    println!(
-        "{} (for {} s)",
-        phone.totp.generate(now),
-        PERIOD - now % PERIOD
-    );
+    let step = (now / PERIOD).max(used.trim().parse::<u64>()? + 1);
+    let code = phone.totp.generate(step * PERIOD);
+    println!("{code} (for {} s)", (step + 1) * PERIOD - now);
     Ok(())
 }
 

@@ -129,7 +129,7 @@ impl Stage {
         self.folder.join("state/audit/audit.jsonl")
     }
 
-    /// A file in which the otpauth address of alice's phone lies, for root.
+    /// What the status line of tmux knows of alice's phone, for root only.
     pub(super) fn phone_file(&self) -> PathBuf {
         self.folder.join("phone")
     }

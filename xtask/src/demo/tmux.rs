@@ -8,7 +8,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::phone;
 use super::stage::{DATABASE, PORT, Stage, TTL};
 use crate::sandbox::ALICE;
 use crate::{say, workspace};
@@ -49,11 +48,11 @@ done
 
 /// Lets a person play. Returns when they leave.
 pub(super) fn play(stage: &Stage) -> Result<()> {
-    let (_, url) = stage.stile.enroll()?;
+    let (phone, url) = stage.stile.enroll()?;
     let secret = stage.phone_file();
-    std::fs::write(&secret, &url)?;
+    std::fs::write(&secret, phone.file(&url))?;
     std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600))?;
-    let qr = stage.write("qr.txt", &phone::qr(&url)?)?;
+    let qr = stage.write("qr.txt", &super::phone::qr(&url)?)?;
     // Alice has to read her QR code, and nobody else does.
     std::os::unix::fs::chown(&qr, Some(ALICE.id), Some(ALICE.id))?;
     std::fs::set_permissions(&qr, PermissionsExt::from_mode(0o400))?;

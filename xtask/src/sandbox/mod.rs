@@ -139,7 +139,6 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        interrupt::forget();
         if let Err(error) = self.cgroup.remove() {
             crate::say::failed(format!("{error:#}"));
         }
@@ -152,6 +151,8 @@ impl Drop for Sandbox {
                 self.folder.display()
             ));
         }
+        // Last: a second signal must not end xtask halfway through.
+        interrupt::forget();
     }
 }
 
