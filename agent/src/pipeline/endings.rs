@@ -49,18 +49,13 @@ impl Pipeline {
                 Err(error) => failure = Some(error),
             }
         }
-        let mut stuck = Vec::new();
-        let mut released = 0;
-        for waiting in waiting {
-            match self
-                .key_of(&waiting)
-                .and_then(|key| by_key.get(&key))
-                .copied()
-            {
-                Some(grant) => released += self.release(&waiting, grant, now),
-                None => stuck.push(waiting),
-            }
-        }
+        let found = |waiting: &Waiting| self.key_of(waiting).and_then(|key| by_key.get(&key));
+        let (through, stuck): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|waiting| (found(&waiting).copied(), waiting))
+            .partition(|(grant, _)| grant.is_some());
+        let released = self.release(through, now);
+        let stuck = stuck.into_iter().map(|(_, waiting)| waiting).collect();
         self.end_waiting(stuck, CloseReason::Fault, None, now);
         failure.map_or(Ok(released), |error| Err(error.into()))
     }
@@ -85,30 +80,36 @@ impl Pipeline {
             .find(|key| self.grants.has(key) && !(nameless && *key == user))
     }
 
-    /// Lets one connection go on. Returns 1 if it was parked: a rejected one has to come again.
-    fn release(&mut self, waiting: &Waiting, grant: GrantId, now: Now) -> u32 {
-        if !waiting.is_parked() {
-            return 0;
+    /// Lets connections go on, each under its grant, and then writes that down: people wait.
+    /// Returns how many were parked; a rejected one has to come again.
+    fn release(&mut self, through: Vec<(Option<GrantId>, Waiting)>, now: Now) -> u32 {
+        let mut released = Vec::new();
+        for (grant, waiting) in through {
+            if let Some(grant) = grant.filter(|_| waiting.is_parked()) {
+                let cookie = waiting.cookie();
+                let netns = self.foreign_netns(&waiting.facts);
+                let syn = waiting.syn.as_ref();
+                self.sockets.go_on(cookie, syn, netns.clone(), now.boot);
+                self.grants.add_flow(grant, cookie, netns);
+                let latency = micros(Self::now().boot.since(waiting.facts.at));
+                released.push((grant, waiting, latency));
+            }
         }
-        let cookie = waiting.cookie();
-        if let Err(error) = self.gate.forget_held(cookie) {
-            self.storage_failed(&error.into());
+        let mut events = Vec::new();
+        for (grant, waiting, latency) in &released {
+            if let Err(error) = self.gate.forget_held(waiting.cookie()) {
+                self.storage_failed(&error.into());
+            }
+            if let Some(live) = self.grants.get(*grant) {
+                let passage = Passage::Released;
+                let facts = &waiting.facts;
+                events.push(self.connection_event(facts, &live.grant, passage, Some(*latency)));
+            }
         }
-        let netns = self.foreign_netns(&waiting.facts);
-        self.sockets
-            .go_on(cookie, waiting.syn.as_ref(), netns.clone(), now.boot);
-        self.grants.add_flow(grant, cookie, netns);
-        let latency = micros(Self::now().boot.since(waiting.facts.at));
-        if let Some(live) = self.grants.get(grant) {
-            let event = self.connection_event(
-                &waiting.facts,
-                &live.grant,
-                Passage::Released,
-                Some(latency),
-            );
-            self.note(now, [event]);
+        if !events.is_empty() {
+            self.note(now, events);
         }
-        1
+        u32::try_from(released.len()).unwrap_or(u32::MAX)
     }
 
     /// Ends connections that wait: nothing was granted to them.
