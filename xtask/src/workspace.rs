@@ -18,9 +18,10 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo for the workspace.
+    /// Asks cargo for the workspace. It must be the root that is asked about: seen from a
+    /// member, that member is the only one that is built by default.
     pub(crate) fn load() -> Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let metadata = MetadataCommand::new()
             .manifest_path(manifest)
             .exec()
@@ -186,4 +187,16 @@ pub(crate) fn in_path(name: &str) -> impl Iterator<Item = PathBuf> {
         .filter(|file| file.is_file())
         .collect();
     found.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Workspace;
+
+    #[test]
+    fn the_unit_suite_has_more_than_xtask_in_it() {
+        let packages = Workspace::load().unwrap().default_packages();
+        assert!(packages.iter().any(|name| name == "stile"), "{packages:?}");
+        assert!(packages.iter().any(|name| name == "xtask"), "{packages:?}");
+    }
 }
