@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads what Rust's test harness prints.
 
+/// How the reason of an ignored test begins that is the child process of another one.
+const NOT_A_TEST: &str = "ignored, not a test";
+
 /// What one run of the harness counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -32,9 +35,9 @@ pub(super) fn parse(line: &str) -> Option<Line<'_>> {
     if outcome.starts_with("FAILED") {
         return Some(Line::Failed(name));
     }
-    outcome
-        .starts_with("ignored")
-        .then_some(Line::Ignored(rest))
+    // A child process that a test starts from its own binary is no test that could have run.
+    let is_test = outcome.starts_with("ignored") && !outcome.contains(NOT_A_TEST);
+    is_test.then_some(Line::Ignored(rest))
 }
 
 /// The number before a word, as in `ok. 3 passed; 0 failed`.
@@ -68,6 +71,11 @@ mod tests {
             parse("test c ... ignored, needs a VM\n"),
             Some(Line::Ignored("c ... ignored, needs a VM"))
         );
+    }
+
+    #[test]
+    fn the_child_process_of_a_test_is_not_named() {
+        assert_eq!(parse("test c ... ignored, not a test: x kills it\n"), None);
     }
 
     #[test]
