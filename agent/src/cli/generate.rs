@@ -120,6 +120,7 @@ mod tests {
                 "stile-audit-verify.1",
                 "stile-audit.1",
                 "stile-deny.1",
+                "stile-detach.1",
                 "stile-enroll.1",
                 "stile-grants.1",
                 "stile-pending.1",

@@ -233,7 +233,6 @@ impl Pipeline {
         let mut hangup = handler(SignalKind::hangup())?;
         let mut terminate = handler(SignalKind::terminate())?;
         let mut interrupt = handler(SignalKind::interrupt())?;
-        let _ = sd_notify::notify(&[NotifyState::Ready]);
         self.drain_attempts();
         loop {
             self.set_alarm(&mut alarm);
@@ -279,7 +278,10 @@ impl Pipeline {
         }
     }
 
+    /// The bus is there, or isn't. The first word of it ends the start: the gate has stood
+    /// since before, and now people are reached as well, or can't be.
     fn on_bus(&mut self, state: Option<String>) {
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
         match state {
             None => {
                 info!("people are reached on the system bus");
