@@ -111,6 +111,14 @@ impl Client {
         assert_eq!(self.say("hello"), Ok(Some("hello".to_owned())));
     }
 
+    /// Asserts that what it sends gets no answer, though the connection has not failed. It
+    /// listens for half a second: that nothing comes can't be waited for otherwise.
+    #[track_caller]
+    pub fn is_cut_off(&mut self) {
+        self.order("shout anybody?");
+        assert_eq!(self.heard(), Err(Errno::EAGAIN));
+    }
+
     /// Starts to wait for what the server sends, which ends only with the connection.
     pub fn listen(&mut self) {
         self.order("listen");

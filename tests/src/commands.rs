@@ -114,11 +114,23 @@ impl Host {
         said.succeeded().json()
     }
 
-    /// Starts to enroll this user.
+    /// Starts to enroll this user by themselves.
     #[track_caller]
     #[must_use]
     pub fn begin_enrolling(&self, user: User) -> Enrolling {
-        let mut command = self.stile_command(user, &["enroll", "--json"]);
+        self.enrolling(user, &["enroll", "--json"])
+    }
+
+    /// Starts to enroll this user by root, who may replace a secret.
+    #[track_caller]
+    #[must_use]
+    pub fn begin_replacing(&self, user: User) -> Enrolling {
+        self.enrolling(ROOT, &["enroll", "--json", "--user", user.name])
+    }
+
+    #[track_caller]
+    fn enrolling(&self, by: User, arguments: &[&str]) -> Enrolling {
+        let mut command = self.stile_command(by, arguments);
         let mut process = Running::start(command.stdin(Stdio::piped()));
         let mut line = String::new();
         BufReader::new(process.child().stdout.as_mut().unwrap())
@@ -142,6 +154,18 @@ impl Host {
         let (said, authenticator) = enrolling.confirm(&code);
         said.succeeded();
         authenticator
+    }
+
+    /// Calls a method of the agent as this user, without the `stile` command and its checks.
+    #[track_caller]
+    pub fn call(&self, user: User, member: &str, arguments: &[&str]) -> Said {
+        let mut command = self.as_user(user, "/usr/bin/dbus-send");
+        command
+            .args(["--system", "--print-reply", "--dest=org.stile.Agent1"])
+            .arg("/org/stile/Agent1")
+            .arg(format!("org.stile.Agent1.{member}"))
+            .args(arguments);
+        Running::start(&mut command).output().into()
     }
 
     /// What waits for an answer, as this user sees it.

@@ -22,6 +22,9 @@ use crate::wait::until;
 /// Joins the cgroup, becomes the user, and then the program.
 const BECOME: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 
+/// The leader of a session takes the terminal that it opens first (credentials(7)).
+const TAKE_TERMINAL: &str = r#"exec 3<>"$0" && exec "$@""#;
+
 /// A machine with stile on it, for one test. The fields are dropped from first to last.
 #[derive(Debug)]
 pub struct Host {
@@ -113,10 +116,12 @@ impl Host {
         self.wrapped(relative, user, &[], program.as_ref())
     }
 
-    /// A program whose controlling terminal is this one; stdin is it too.
-    pub fn on_terminal(&self, terminal: &Terminal, user: User, program: &Path) -> Command {
-        let mut command = self.wrapped("session", user, &["setsid", "--ctty"], program);
-        command.stdin(terminal.stdio());
+    /// The client, about to connect to the host's server, with this controlling terminal.
+    pub fn client_on(&self, terminal: &Terminal, user: User) -> Command {
+        let path = terminal.path().to_str().unwrap();
+        let before = ["setsid", "/bin/sh", "-c", TAKE_TERMINAL, path];
+        let mut command = self.wrapped("session", user, &before, &client_program());
+        command.args(["tcp", &self.server.address().to_string()]);
         command
     }
 

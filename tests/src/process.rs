@@ -27,7 +27,11 @@ impl Running {
         })))
     }
 
-    pub(crate) fn child(&mut self) -> &mut Child {
+    /// Its pipes are there.
+    ///
+    /// # Panics
+    /// Never, for it is taken only by [`Self::output`], which ends this value.
+    pub fn child(&mut self) -> &mut Child {
         self.0.as_mut().unwrap()
     }
 

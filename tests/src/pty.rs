@@ -4,9 +4,8 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -38,15 +37,6 @@ impl Terminal {
             path,
             seen: String::new(),
         }
-    }
-
-    /// The end that a program has as its stderr.
-    #[must_use]
-    pub fn stdio(&self) -> Stdio {
-        let mut options = File::options();
-        options.read(true).write(true);
-        options.custom_flags(OFlag::O_NOCTTY.bits());
-        options.open(&self.path).unwrap().into()
     }
 
     /// Where it is, as `/dev/pts/3`.

@@ -5,11 +5,16 @@
 //! `error ERRNO MICROSECONDS`. Then it obeys lines from stdin, each with one line as answer:
 //! `say TEXT` sends a line and prints `heard TEXT`; `listen` waits for the peer. Both print
 //! `end` at the end of the stream, or `error ERRNO`. `again` connects with a new socket.
+//! `shout TEXT` is `say` with little patience: `error 11` (EAGAIN) if nothing comes back.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long nothing has to come back to be taken for nothing: the server answers within
+/// microseconds.
+const SILENCE: Duration = Duration::from_millis(500);
 
 enum Socket {
     Tcp(TcpStream),
@@ -29,6 +34,7 @@ fn main() -> ExitCode {
         match (line.split_once(' '), line.as_str(), &mut socket) {
             (_, "again", _) => socket = connect(protocol, address),
             (Some(("say", text)), _, Some(socket)) => answer(say(socket, text)),
+            (Some(("shout", text)), _, Some(socket)) => answer(shout(socket, text)),
             (_, "listen", Some(socket)) => answer(listen(socket)),
             _ => return usage(),
         }
@@ -78,6 +84,14 @@ fn say(socket: &mut Socket, text: &str) -> io::Result<Option<String>> {
         Socket::Udp(socket) => drop(socket.send(format!("{text}\n").as_bytes())?),
     }
     listen(socket)
+}
+
+fn shout(socket: &mut Socket, text: &str) -> io::Result<Option<String>> {
+    match socket {
+        Socket::Tcp(stream) => stream.set_read_timeout(Some(SILENCE))?,
+        Socket::Udp(socket) => socket.set_read_timeout(Some(SILENCE))?,
+    }
+    say(socket, text)
 }
 
 /// One piece of what the peer sends; none at the end of the stream.
