@@ -31,9 +31,12 @@ pub struct SocketState {
     pub cut_ns: u64,
     /// The grant, if `verdict` is GRANTED or CUT.
     pub grant: u64,
+    /// The cgroup of the session that it was judged in, if `subject` is
+    /// [`crate::UID_UNKNOWN`]: the daemon finds out whose it is.
+    pub session: u64,
     /// 1 once the first SYN was captured.
     pub captured: u32,
     /// Zero.
     pub reserved: u32,
 }
-assert_layout!(SocketState, 40, 8);
+assert_layout!(SocketState, 48, 8);

@@ -123,6 +123,7 @@ pub const FRESH: SocketState = SocketState {
     epoch: 0,
     cut_ns: 0,
     grant: 0,
+    session: 0,
     captured: 0,
     reserved: 0,
 };

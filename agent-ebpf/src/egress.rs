@@ -6,8 +6,8 @@ use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
 use aya_ebpf::programs::SkBuffContext;
 use stile_common::{
-    Cut, ENDPOINT_ANY, MAX_SYN, SHORT_SYN, SocketState, Syn, SynHeader, fault, protocol,
-    record_kind, verdict,
+    Cut, ENDPOINT_ANY, MAX_SYN, SHORT_SYN, SocketState, Syn, SynHeader, UID_UNKNOWN, fault,
+    protocol, record_kind, verdict,
 };
 use stile_gate::{Packet, Process as _, Tables as _, judge_unseen, kept_grant, live_grant, parse};
 
@@ -76,10 +76,16 @@ fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
     REFUSE
 }
 
-/// Goes on if a grant has come, else stays parked and hands out its first SYN.
+/// Goes on if a grant has come, else stays parked and hands out its first SYN. The daemon may
+/// have learned meanwhile whose session it is.
 #[inline(always)]
 fn held(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
     let cookie = Sending(skb).cookie();
+    if state.subject == UID_UNKNOWN
+        && let Some(owner) = KernelTables.slice_owner(state.session)
+    {
+        state.subject = owner;
+    }
     if let Some(grant) = live_grant(&KernelTables, cookie, state.subject, state.endpoint) {
         let Some(config) = KernelTables.config() else {
             return REFUSE;

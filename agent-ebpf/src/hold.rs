@@ -5,11 +5,12 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::bpf_setsockopt;
 use aya_ebpf::programs::SockAddrContext;
-use stile_common::{Attempt, SocketState, disposition, fault, first, verdict};
-use stile_gate::{Destination, Tables as _};
+use stile_common::{Attempt, SocketState, UID_UNKNOWN, disposition, fault, first, verdict};
+use stile_gate::{Destination, Tables as _, session_of};
 
 use crate::connect::{FRESH, Family, forget, judge, remember};
 use crate::maps::{HELD, KernelTables, UNREAD, count};
+use crate::process::Connecting;
 use crate::{ALLOW, REFUSE, report};
 
 /// `BPF_ANY`.
@@ -57,10 +58,15 @@ pub fn ask(context: &SockAddrContext, family: Family) -> i32 {
 /// Parks the socket, if it can be remembered and reported.
 #[inline(always)]
 fn hold(context: &SockAddrContext, destination: &Destination, attempt: &Attempt) -> i32 {
+    let session = match attempt.subject {
+        UID_UNKNOWN => session_of(&KernelTables, &Connecting(context)),
+        _ => 0,
+    };
     let state = SocketState {
         verdict: verdict::HELD,
         endpoint: attempt.endpoint,
         subject: attempt.subject,
+        session,
         ..FRESH
     };
     if remember(context, destination, state) == REFUSE {

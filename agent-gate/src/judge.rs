@@ -175,7 +175,7 @@ fn covers(range: &PortRange, destination: &Destination) -> bool {
 #[inline(always)]
 fn subject_of(tables: &impl Tables, config: &Config, process: &impl Process) -> Option<u32> {
     if config.user_slice != 0 && process.ancestor(config.user_slice_level) == config.user_slice {
-        let session = process.ancestor(config.user_slice_level.wrapping_add(1));
+        let session = session_at(config, process);
         return Some(tables.slice_owner(session).unwrap_or(UID_UNKNOWN));
     }
     let uid = process.uid();
@@ -188,6 +188,19 @@ fn subject_of(tables: &impl Tables, config: &Config, process: &impl Process) -> 
         }
     }
     None
+}
+
+/// The cgroup of the session that a process is in; 0 without settings.
+#[inline(always)]
+pub fn session_of(tables: &impl Tables, process: &impl Process) -> u64 {
+    tables
+        .config()
+        .map_or(0, |config| session_at(config, process))
+}
+
+#[inline(always)]
+fn session_at(config: &Config, process: &impl Process) -> u64 {
+    process.ancestor(config.user_slice_level.wrapping_add(1))
 }
 
 /// The grant of a user, or else of the socket, for an endpoint. It may have expired.

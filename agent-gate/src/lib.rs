@@ -14,7 +14,7 @@ mod packet;
 pub use destination::{Address, Destination};
 pub use judge::{
     Packet, Process, Tables, Verdict, endpoint_of, judge_connect, judge_unseen, kept_grant,
-    live_grant,
+    live_grant, session_of,
 };
 pub use packet::{Parsed, parse};
 

@@ -296,6 +296,7 @@ impl Gate {
             epoch: 0,
             cut_ns: 0,
             grant: 0,
+            session: 0,
             captured: 0,
             reserved: 0,
         };
