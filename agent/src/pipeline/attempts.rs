@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use stile_common::{Attempt, Cut, UID_UNKNOWN};
+use stile_common::{Attempt, Cut};
 use tracing::{debug, info, warn};
 
 use super::record::disposition_name;
@@ -43,9 +43,13 @@ impl Pipeline {
         self.backlog = true;
     }
 
-    /// Tells the gate that its reports are read: the daemon is alive.
+    /// Writes down the rest of a batch, such as who joined a challenge that stands, and tells
+    /// the gate that its reports are read: the daemon is alive.
     fn all_read(&mut self) {
         self.backlog = false;
+        if let Err(error) = self.audit.commit() {
+            self.storage_failed(&error.into());
+        }
         if let Err(error) = self.gate.mark_read() {
             self.storage_failed(&error.into());
         }
@@ -378,17 +382,12 @@ impl Pipeline {
     }
 }
 
-/// What a rule's terms give to a connection. A socket of a session that the gate could not
-/// name finds no user's grant, so it is granted itself; the session's next one finds the
-/// user's, which the next proof earns.
+/// What a rule's terms give to a connection.
 pub(super) fn target_of(facts: &Classified, terms: &Terms) -> Target {
-    let nameless = facts.attempt.subject == UID_UNKNOWN;
     let scope = match terms.given.scope {
-        policy::Scope::User if !nameless => Scope::User,
-        policy::Scope::User | policy::Scope::Socket => Scope::Socket(facts.cookie),
+        policy::Scope::User => Scope::User,
+        policy::Scope::Socket => Scope::Socket(facts.cookie),
     };
-    Target {
-        endpoint: facts.endpoint,
-        scope,
-    }
+    let endpoint = facts.endpoint;
+    Target { endpoint, scope }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use stile_common::{GrantKey, UID_UNKNOWN, scope};
+use stile_common::{GrantKey, scope};
 use tracing::info;
 
 use super::{Pipeline, StageError};
@@ -74,10 +74,7 @@ impl Pipeline {
             scope: scope::SOCKET,
             endpoint,
         };
-        let nameless = waiting.facts.attempt.subject == UID_UNKNOWN;
-        [socket, user]
-            .into_iter()
-            .find(|key| self.grants.has(key) && !(nameless && *key == user))
+        [socket, user].into_iter().find(|key| self.grants.has(key))
     }
 
     /// Lets connections go on, each under its grant, and then writes that down: people wait.
