@@ -46,6 +46,18 @@ fn root_in_a_session_that_began_later_is_held_and_its_owner_is_asked() {
     root_is_held_and_alice_is_asked(&host);
 }
 
+/// S1: where there is no `user.slice` when the daemon starts, users are told by uid alone until
+/// it reads its settings anew. The service unit therefore starts after that slice.
+#[test]
+fn root_in_a_session_is_held_after_a_reload_where_user_slice_came_later() {
+    let mut host = Host::start_usual();
+    host.in_cgroup(ALICES_SESSION, ROOT, "/bin/true")
+        .status()
+        .expect("the cgroup is made");
+    host.reload();
+    root_is_held_and_alice_is_asked(&host);
+}
+
 /// S1: whoever is not asked can't be judged, and is refused.
 #[test]
 fn root_below_user_slice_in_nobodys_session_is_refused() {
