@@ -16,17 +16,18 @@ use crate::{say, workspace};
 const LEFT: &str = r#"#!/bin/sh
 while :; do
     clear
-    echo 'You are alice. psql connects to prod-db now, and waits in its connect() until'
-    echo 'you have answered on the right. It is a plain psql; nothing was told about stile.'
+    echo 'You are alice. A plain psql connects to prod-db, and waits in'
+    echo 'its connect() until you have answered on the right.'
     echo
     echo '$ psql -h @HOST@ -p @PORT@ postgres'
     @PSQL@ -P pager=off <<'SQL'
 select * from accounts;
-\echo 'The same connection, again every 4 s, until the grant ends after @TTL@ s:'
+\echo 'The same connection, every 4 s until the grant ends (@TTL@ s):'
 select pg_backend_pid() as backend, now()::time(0) as at, count(*) as accounts from accounts \watch 4
 SQL
     echo
-    echo 'The connection is cut: the grant has ended. Enter connects again, q ends the demo.'
+    echo 'The grant has ended, and with it the connection.'
+    echo 'Enter connects again, q ends the demo.'
     read -r answer || answer=q
     [ "$answer" != q ] || exit 0
 done
@@ -36,8 +37,9 @@ done
 const RIGHT: &str = r#"#!/bin/sh
 clear
 cat @QR@
-echo 'A real phone may scan this. Without one, use the code in the line at the bottom.'
-echo 'Each code counts once: for a second answer wait until it changes.'
+echo 'A real phone may scan this. Without one, use the code at the'
+echo 'bottom. Each code counts once: for a second answer wait until'
+echo 'it changes.'
 while :; do
     until @STILE@ pending --json 2>/dev/null | grep -q '"id"'; do sleep 0.5; done
     echo
@@ -123,7 +125,9 @@ fn script(stage: &Stage, name: &str, text: &str, qr: &Path) -> Result<std::path:
     let inner = stage.write(&format!("alice-{name}"), &text)?;
     let home = stage.folder.join("home").join(ALICE.name);
     let outer = format!(
-        "#!/bin/sh\ncd {home} && exec env -i HOME={home} USER=alice TERM=\"$TERM\" \
+        "#!/bin/sh\n# As sshd does for who logs in.\n\
+         tty=$(tty) && chown {id}:tty \"$tty\" && chmod 620 \"$tty\"\n\
+         cd {home} && exec env -i HOME={home} USER=alice TERM=\"$TERM\" \
          LANG=C.UTF-8 PATH=/usr/bin:/bin PGSSLMODE=disable PGGSSENCMODE=disable \
          DBUS_SYSTEM_BUS_ADDRESS={bus} \
          setpriv --reuid={id} --regid={id} --init-groups /bin/sh {inner}\n",
