@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::wait::until;
 
 /// A cgroup that ends with everything in it.
@@ -29,10 +32,27 @@ impl Cgroup {
         path
     }
 
-    /// Kills what runs in it. Linux 5.14 and newer; on older ones the clients' own guards and
-    /// the sandbox do it.
-    pub(crate) fn kill(&self) {
-        let _ = fs::write(self.0.join("cgroup.kill"), "1");
+    /// Kills what runs in it.
+    fn kill(&self) {
+        // Linux 5.14 and newer.
+        if fs::write(self.0.join("cgroup.kill"), "1").is_err() {
+            kill_each(&self.0);
+        }
+    }
+}
+
+fn kill_each(path: &Path) {
+    let pids = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+        // 0 would be the tests themselves.
+        if pid > 0 {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill_each(&entry.path());
+        }
     }
 }
 
