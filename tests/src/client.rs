@@ -119,6 +119,13 @@ impl Client {
         assert_eq!(self.heard(), Err(Errno::EAGAIN));
     }
 
+    /// Asserts that nothing comes to it for half a second; see [`Self::is_cut_off`].
+    #[track_caller]
+    pub fn hears_nothing(&mut self) {
+        self.order("hush");
+        assert_eq!(self.heard(), Err(Errno::EAGAIN));
+    }
+
     /// Starts to wait for what the server sends, which ends only with the connection.
     pub fn listen(&mut self) {
         self.order("listen");

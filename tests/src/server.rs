@@ -61,6 +61,14 @@ impl Server {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// Sends a line on every TCP connection, unasked.
+    pub fn push(&self, text: &str) {
+        let mut live = self.live.lock().unwrap();
+        for stream in live.iter_mut().flatten() {
+            let _ = stream.write_all(format!("{text}\n").as_bytes());
+        }
+    }
+
     /// How many datagrams it has got so far.
     #[must_use]
     pub fn datagrams(&self) -> usize {

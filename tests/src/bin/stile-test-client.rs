@@ -5,7 +5,8 @@
 //! `error ERRNO MICROSECONDS`. Then it obeys lines from stdin, each with one line as answer:
 //! `say TEXT` sends a line and prints `heard TEXT`; `listen` waits for the peer. Both print
 //! `end` at the end of the stream, or `error ERRNO`. `again` connects with a new socket.
-//! `shout TEXT` is `say` with little patience: `error 11` (EAGAIN) if nothing comes back.
+//! `shout TEXT` is `say` with little patience: `error 11` (EAGAIN) if nothing comes back;
+//! `hush` is `listen` with as little.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             (Some(("say", text)), _, Some(socket)) => answer(say(socket, text)),
             (Some(("shout", text)), _, Some(socket)) => answer(shout(socket, text)),
             (_, "listen", Some(socket)) => answer(listen(socket)),
+            (_, "hush", Some(socket)) => answer(impatient(socket).and_then(|()| listen(socket))),
             _ => return usage(),
         }
     }
@@ -86,11 +88,15 @@ fn say(socket: &mut Socket, text: &str) -> io::Result<Option<String>> {
     listen(socket)
 }
 
-fn shout(socket: &mut Socket, text: &str) -> io::Result<Option<String>> {
+fn impatient(socket: &Socket) -> io::Result<()> {
     match socket {
-        Socket::Tcp(stream) => stream.set_read_timeout(Some(SILENCE))?,
-        Socket::Udp(socket) => socket.set_read_timeout(Some(SILENCE))?,
+        Socket::Tcp(stream) => stream.set_read_timeout(Some(SILENCE)),
+        Socket::Udp(socket) => socket.set_read_timeout(Some(SILENCE)),
     }
+}
+
+fn shout(socket: &mut Socket, text: &str) -> io::Result<Option<String>> {
+    impatient(socket)?;
     say(socket, text)
 }
 
