@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //! The kernel program of stile.
 //!
-//! It sits on the connect hooks and on the egress hook of the root cgroup. A connect to a
+//! It sits on the connect hooks and on the packet hooks of the root cgroup. A connect to a
 //! protected endpoint by a gated subject without a grant is parked: the socket stays in
 //! SYN_SENT, its SYN is dropped at egress and handed to the daemon, which replays it when the
 //! user has stepped up. What goes wrong is denied and counted.
@@ -10,9 +10,9 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod connect;
-mod egress;
 mod hold;
 mod maps;
+mod packets;
 mod process;
 mod report;
 
@@ -53,7 +53,13 @@ pub fn stile_hold6(context: SockAddrContext) -> i32 {
 /// Every packet that leaves a socket.
 #[cgroup_skb(egress)]
 pub fn stile_egress(context: SkBuffContext) -> i32 {
-    egress::egress(&context)
+    packets::egress(&context)
+}
+
+/// Every packet that arrives at a socket.
+#[cgroup_skb(ingress)]
+pub fn stile_ingress(context: SkBuffContext) -> i32 {
+    packets::ingress(&context)
 }
 
 #[cfg(target_arch = "bpf")]

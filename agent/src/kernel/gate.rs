@@ -42,6 +42,21 @@ const PINNED: [&str; 13] = [
     "FAULTS",
 ];
 
+/// The programs on the packet hooks, and which hook each is for.
+const PACKET_HOOKS: [(&str, CgroupSkbAttachType); 2] = [
+    ("stile_egress", CgroupSkbAttachType::Egress),
+    ("stile_ingress", CgroupSkbAttachType::Ingress),
+];
+
+/// Every program that is attached, in the order in which that happens: what is parked can't
+/// leave before anything is parked.
+const ATTACHED: [&str; 4] = [
+    "stile_egress",
+    "stile_ingress",
+    "stile_connect4",
+    "stile_connect6",
+];
+
 /// Where the gate is put.
 #[derive(Clone, Debug)]
 pub struct GateOptions {
@@ -186,7 +201,7 @@ impl Gate {
             path: options.cgroup.clone(),
             source,
         })?;
-        for name in ["stile_egress", "stile_connect4", "stile_connect6"] {
+        for name in ATTACHED {
             self.adopted |= attach_one(&mut self._programs, name, &links.join(name), &cgroup)?;
         }
         remove_other_links(&base, &links)
@@ -411,11 +426,13 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<(), GateError> {
             .load()
             .map_err(|source| GateError::Program { name, source })?;
     }
-    let name = "stile_egress";
-    let egress: &mut CgroupSkb = program(ebpf, name)?;
-    egress
-        .load()
-        .map_err(|source| GateError::Program { name, source })
+    for (name, _) in PACKET_HOOKS {
+        let program: &mut CgroupSkb = program(ebpf, name)?;
+        program
+            .load()
+            .map_err(|source| GateError::Program { name, source })?;
+    }
+    Ok(())
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, GateError>
@@ -467,16 +484,13 @@ fn attach_one(
         return Ok(true);
     }
     let unlinked = |error: LinkError| failed(error.to_string());
-    let link: FdLink = if name == "stile_egress" {
-        let egress: &mut CgroupSkb = program(ebpf, name)?;
-        let id = egress
-            .attach(
-                cgroup,
-                CgroupSkbAttachType::Egress,
-                CgroupAttachMode::Single,
-            )
+    let packets = PACKET_HOOKS.iter().find(|(hook, _)| *hook == name);
+    let link: FdLink = if let Some((_, direction)) = packets {
+        let packets: &mut CgroupSkb = program(ebpf, name)?;
+        let id = packets
+            .attach(cgroup, *direction, CgroupAttachMode::Single)
             .map_err(refused)?;
-        egress
+        packets
             .take_link(id)
             .map_err(refused)?
             .try_into()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! The egress hook: parks SYNs, ends what has expired, stops what went round the connect hooks.
+//! The packet hooks: park SYNs, end what has expired, stop what went round the connect hooks.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
@@ -15,25 +15,59 @@ use crate::maps::{ATTEMPTS, KernelTables, SOCKETS, count};
 use crate::process::Sending;
 use crate::{ALLOW, REFUSE, report};
 
-/// Judges a packet.
+/// Judges a packet that leaves a socket.
 #[inline(always)]
 pub fn egress(context: &SkBuffContext) -> i32 {
     let skb = context.as_ptr().cast::<__sk_buff>();
-    // SAFETY: the context is valid while the hook runs.
-    let sk = unsafe { (&raw const (*skb).__bindgen_anon_2.sk).read_volatile() };
-    if sk.is_null() {
+    let Some(sk) = socket_of(skb) else {
         return ALLOW;
-    }
-    // SAFETY: not null; a socket without a full structure (a handshake of a listener, a
-    // connection in TIME_WAIT) answers null.
-    let sk = unsafe { bpf_sk_fullsock(sk) };
-    if sk.is_null() {
-        return ALLOW;
-    }
+    };
     match state_of(sk) {
         Some(state) if state.verdict == verdict::EXEMPT && state.endpoint == ENDPOINT_ANY => ALLOW,
         Some(state) if is_tcp(sk) => tracked(skb, state),
         _ => untracked(skb),
+    }
+}
+
+/// Judges a packet that arrives: what a server sends after the end of a grant is not for the
+/// client, even if nobody is there to end the connection. A socket that no connect hook has
+/// judged gets no answer, because nothing that it asks leaves.
+#[inline(always)]
+pub fn ingress(context: &SkBuffContext) -> i32 {
+    let skb = context.as_ptr().cast::<__sk_buff>();
+    let Some(sk) = socket_of(skb) else {
+        return ALLOW;
+    };
+    let Some(state) = state_of(sk) else {
+        return ALLOW;
+    };
+    match state.verdict {
+        verdict::EXEMPT => ALLOW,
+        verdict::GRANTED => granted(skb, state),
+        verdict::HELD => {
+            if release(skb, state) {
+                ALLOW
+            } else {
+                REFUSE
+            }
+        }
+        _ => REFUSE,
+    }
+}
+
+/// The socket of a packet. One without a full structure (a handshake of a listener, a
+/// connection in TIME_WAIT) carries no data of a client.
+#[inline(always)]
+fn socket_of(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+    // SAFETY: the context is valid while the hook runs; the helper is called with a pointer
+    // that was checked, and answers null for a socket that isn't full.
+    unsafe {
+        let sk = (&raw const (*skb).__bindgen_anon_2.sk).read_volatile();
+        if sk.is_null() {
+            return None;
+        }
+        let sk = bpf_sk_fullsock(sk);
+        (!sk.is_null()).then_some(sk)
     }
 }
 
@@ -76,34 +110,41 @@ fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
     REFUSE
 }
 
-/// Goes on if a grant has come, else stays parked and hands out its first SYN. The daemon may
-/// have learned meanwhile whose session it is.
+/// Goes on if a grant has come, else stays parked and hands out its first SYN.
 #[inline(always)]
 fn held(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
-    let cookie = Sending(skb).cookie();
-    if state.subject == UID_UNKNOWN
-        && let Some(owner) = KernelTables.slice_owner(state.session)
-    {
-        state.subject = owner;
-    }
-    if let Some(grant) = live_grant(&KernelTables, cookie, state.subject, state.endpoint) {
-        let Some(config) = KernelTables.config() else {
-            return REFUSE;
-        };
-        state.cut_ns = grant.cut_ns;
-        state.grant = grant.grant;
-        state.epoch = config.epoch;
-        state.verdict = verdict::GRANTED;
+    if release(skb, state) {
         return ALLOW;
     }
     if state.captured == 0 {
-        if capture(skb, cookie) {
+        if capture(skb, Sending(skb).cookie()) {
             state.captured = 1;
         } else {
             count(fault::SYN_LOST);
         }
     }
     REFUSE
+}
+
+/// Lets a held socket go on if a grant has come. The daemon may have learned meanwhile whose
+/// session it is.
+#[inline(always)]
+fn release(skb: *mut __sk_buff, state: &mut SocketState) -> bool {
+    if state.subject == UID_UNKNOWN
+        && let Some(owner) = KernelTables.slice_owner(state.session)
+    {
+        state.subject = owner;
+    }
+    let cookie = Sending(skb).cookie();
+    let grant = live_grant(&KernelTables, cookie, state.subject, state.endpoint);
+    let (Some(grant), Some(config)) = (grant, KernelTables.config()) else {
+        return false;
+    };
+    state.cut_ns = grant.cut_ns;
+    state.grant = grant.grant;
+    state.epoch = config.epoch;
+    state.verdict = verdict::GRANTED;
+    true
 }
 
 /// Copies the packet to the daemon. A short record for the usual SYN keeps the ring roomy.
