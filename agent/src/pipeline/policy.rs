@@ -147,7 +147,7 @@ impl Pipeline {
     }
 
     /// What today's policy gives to a user at an endpoint.
-    fn terms_for(&self, subject: Uid, endpoint: EndpointId) -> Option<Terms> {
+    pub(super) fn terms_for(&self, subject: Uid, endpoint: EndpointId) -> Option<Terms> {
         let rule = matching_rule(&self.policy, &self.names, subject, endpoint)?;
         Some(Terms {
             rule: rule.name.clone(),

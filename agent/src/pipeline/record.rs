@@ -3,12 +3,14 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use stile_common::{GrantKey, GrantValue, scope};
+
 use super::Pipeline;
 use crate::audit;
 use crate::classify::{Classified, Disposition, Program, Protocol, escape};
 use crate::clock::BootTime;
 use crate::grant::{Basis, Grant, Live, Scope};
-use crate::ids::Uid;
+use crate::ids::{EndpointId, GrantId, Uid};
 
 /// Names of the gate's counters, in the order of [`stile_common::fault`].
 const FAULTS: [&str; stile_common::fault::COUNT as usize] = [
@@ -118,6 +120,23 @@ impl Pipeline {
             endpoint: self.endpoint_name(live.grant.target().endpoint),
             rule: live.grant.terms().rule.to_string(),
             connections: u32::try_from(live.flows.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The end of a grant of which only the kernel still knows.
+    pub(super) fn kept_end(&self, key: &GrantKey, value: &GrantValue) -> audit::GrantEnd {
+        // A socket's grant names no user; root alone ends those here.
+        let owner = if key.scope == scope::USER { key.id } else { 0 };
+        let uid = Uid(u32::try_from(owner).unwrap_or(u32::MAX));
+        let endpoint = EndpointId(key.endpoint);
+        audit::GrantEnd {
+            grant: GrantId(value.grant),
+            subject: self.subject(uid),
+            endpoint: self.endpoint_name(endpoint),
+            rule: self
+                .terms_for(uid, endpoint)
+                .map_or_else(String::new, |terms| terms.rule.to_string()),
+            connections: 0,
         }
     }
 

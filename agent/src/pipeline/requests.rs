@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use stile_common::{GrantKey, scope};
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -339,26 +340,35 @@ impl Pipeline {
             ended += 1;
         }
         if id.is_none() {
-            self.revoke_kept(caller)?;
+            ended += self.revoke_kept(caller, now)?;
         }
         Ok(ended)
     }
 
-    /// Ends connections that outlived their grant (`on_expiry = "keep"`).
-    fn revoke_kept(&mut self, caller: Caller) -> Result<(), StageError> {
+    /// Ends connections that outlived their grant (`on_expiry = "keep"`). Returns how many grants
+    /// those were.
+    fn revoke_kept(&mut self, caller: Caller, now: Now) -> Result<u32, StageError> {
         let own = u64::from(caller.uid.0);
-        let mut removed = false;
-        for (key, _) in self.gate.grants()? {
-            let is_own = key.scope == stile_common::scope::USER && key.id == own;
-            if caller.is_admin() || is_own {
-                self.gate.remove_grant(&key)?;
-                removed = true;
-            }
+        let is_own = |key: &GrantKey| key.scope == scope::USER && key.id == own;
+        let mut kept = self.gate.grants()?;
+        kept.retain(|(key, _)| caller.is_admin() || is_own(key));
+        let ends: Vec<_> = kept
+            .iter()
+            .map(|(key, value)| Event::GrantRevoked {
+                end: self.kept_end(key, value),
+                by: caller.uid,
+            })
+            .collect();
+        if !ends.is_empty() {
+            self.note(now, ends);
         }
-        if removed {
+        for (key, _) in &kept {
+            self.gate.remove_grant(key)?;
+        }
+        if !kept.is_empty() {
             self.gate.bump_epoch()?;
         }
-        Ok(())
+        Ok(u32::try_from(kept.len()).unwrap_or(u32::MAX))
     }
 
     fn enroll_begin(&mut self, caller: Caller, uid: Uid, now: Now) -> Result<Enrollment, Refusal> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Who is gated, and who is asked.
 
-use stile_tests::{ALICE, Host, POSTGRES, ROOT};
+use stile_tests::{ALICE, Host, POSTGRES, ROOT, until};
 
 const ALICES_SESSION: &str = "user.slice/user-42001.slice/session-1.scope";
 
@@ -46,15 +46,18 @@ fn root_in_a_session_that_began_later_is_held_and_its_owner_is_asked() {
     root_is_held_and_alice_is_asked(&host);
 }
 
-/// S1: where there is no `user.slice` when the daemon starts, users are told by uid alone until
-/// it reads its settings anew. The service unit therefore starts after that slice.
+/// S1: where there is no `user.slice` when the daemon starts, it notices when one is made. The
+/// service unit starts after that slice all the same.
 #[test]
-fn root_in_a_session_is_held_after_a_reload_where_user_slice_came_later() {
-    let mut host = Host::start_usual();
+fn root_in_a_session_is_held_where_user_slice_came_later() {
+    let host = Host::builder().max_hold("3s").build();
     host.in_cgroup(ALICES_SESSION, ROOT, "/bin/true")
         .status()
         .expect("the cgroup is made");
-    host.reload();
+    until("the gate knows of user.slice", || {
+        let outcome = host.connect_in(ALICES_SESSION, ROOT).outcome();
+        outcome.result.is_err().then_some(())
+    });
     root_is_held_and_alice_is_asked(&host);
 }
 

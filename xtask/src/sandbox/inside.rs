@@ -52,8 +52,9 @@ pub(crate) fn enter(inside: &Inside) -> Result<std::convert::Infallible> {
 fn furnish(inside: &Inside) -> Result<()> {
     let folder = &inside.folder;
     mount_fs("tmpfs", folder, Some("mode=0755"))?;
-    let [etc, home, tmp, shared] = ["etc", "home", "tmp", SHARED].map(|name| folder.join(name));
-    for path in [&etc, &home, &tmp, &shared] {
+    let [etc, work, home, tmp, shared] =
+        ["etc", "work", "home", "tmp", SHARED].map(|name| folder.join(name));
+    for path in [&etc, &work, &home, &tmp, &shared] {
         std::fs::create_dir(path).with_context(|| format!("could not make {}", path.display()))?;
         // Whatever the umask is.
         let mode = if path == &tmp { 0o1777 } else { 0o755 };
@@ -61,8 +62,7 @@ fn furnish(inside: &Inside) -> Result<()> {
             .with_context(|| format!("could not open {}", path.display()))?;
     }
     users::create(&etc, &home)?;
-    bind(&etc.join("passwd"), Path::new("/etc/passwd"))?;
-    bind(&etc.join("group"), Path::new("/etc/group"))?;
+    lay_over_etc(&etc, &work)?;
     bind(&inside.shared, &shared)?;
     mount_fs("bpf", Path::new(BPFFS), Some("mode=0700"))?;
     loopback::up()
@@ -72,6 +72,24 @@ fn mount_fs(kind: &str, at: &Path, data: Option<&str>) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some(kind), at, Some(kind), flags, data)
         .with_context(|| format!("could not mount a {kind} on {}", at.display()))
+}
+
+/// Lays the files in `etc` over those of the host. The whole folder is covered: a mount on one
+/// file is gone as soon as the host replaces that file, as useradd and apt do. Where the kernel
+/// has no overlayfs, each file has to do.
+fn lay_over_etc(etc: &Path, work: &Path) -> Result<()> {
+    let data = format!(
+        "lowerdir=/etc,upperdir={},workdir={}",
+        etc.display(),
+        work.display()
+    );
+    if mount_fs("overlay", Path::new("/etc"), Some(&data)).is_ok() {
+        return Ok(());
+    }
+    for file in ["passwd", "group"] {
+        bind(&etc.join(file), &Path::new("/etc").join(file))?;
+    }
+    Ok(())
 }
 
 fn bind(source: &Path, at: &Path) -> Result<()> {
