@@ -1,61 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Loads the gate, or adopts the one that an earlier daemon left running.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 
 use aya::maps::{
-    Array, HashMap as BpfHashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf, SkStorage,
+    Array, HashMap as BpfHashMap, MapData, PerCpuArray, ProgramArray, RingBuf, SkStorage,
 };
-use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError,
-    links::{FdLink, LinkError},
-};
-use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use stile_common::{
-    ABI_VERSION, Attempt, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, verdict,
+    Attempt, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, verdict,
 };
 
 use super::OBJECT;
+use super::error::{GateError, ignore_absent, map_error, take};
+use super::pins::{PINNED, make_directory, remove_other_links, version_directory};
+use super::programs::{ATTACHED, attach_one, hold_array, load_programs};
 use super::tables::Tables;
 use crate::grant::Grant;
 use crate::ids::{SocketCookie, Uid};
-use crate::sys::bpf_link;
-
-/// Maps that outlive the daemon. The program arrays do not: that they are emptied with the
-/// daemon's end is how the gate knows of it.
-const PINNED: [&str; 13] = [
-    "PREFIX_V4",
-    "PREFIX_V6",
-    "CLASS",
-    "FIRST",
-    "SLICES",
-    "GRANTS",
-    "CONFIG",
-    "SOCKETS",
-    "HELD",
-    "ATTEMPTS",
-    "FLOWS",
-    "UNREAD",
-    "FAULTS",
-];
-
-/// The programs on the packet hooks, and which hook each is for.
-const PACKET_HOOKS: [(&str, CgroupSkbAttachType); 2] = [
-    ("stile_egress", CgroupSkbAttachType::Egress),
-    ("stile_ingress", CgroupSkbAttachType::Ingress),
-];
-
-/// Every program that is attached, in the order in which that happens: what is parked can't
-/// leave before anything is parked.
-const ATTACHED: [&str; 4] = [
-    "stile_egress",
-    "stile_ingress",
-    "stile_connect4",
-    "stile_connect6",
-];
 
 /// Where the gate is put.
 #[derive(Clone, Debug)]
@@ -66,63 +30,6 @@ pub struct GateOptions {
     pub cgroup: PathBuf,
     /// Its id, which names the pins of the links.
     pub cgroup_id: u64,
-}
-
-/// Why the gate can't be put up, or can't be written to.
-#[derive(Debug, thiserror::Error)]
-pub enum GateError {
-    /// The pins can't be made.
-    #[error("{}: {source}; is a bpffs mounted there? (mount -t bpf bpf /sys/fs/bpf)", path.display())]
-    Pins {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// An agent of another version left its gate.
-    #[error(
-        "{} was left by an agent with another map layout; run `stile detach` (which opens the \
-         gate) before this version is started", .0.display()
-    )]
-    OtherVersion(PathBuf),
-    /// The cgroup can't be opened.
-    #[error("cgroup {}: {source}", path.display())]
-    Cgroup {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The kernel didn't take the object.
-    #[error("the kernel refused the gate's maps: {0}")]
-    Load(#[from] EbpfError),
-    /// The kernel didn't take a program.
-    #[error("the kernel refused the program {name}: {source}")]
-    Program {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: ProgramError,
-    },
-    /// A link could not be made, pinned or replaced.
-    #[error("the program {name} can't be attached: {reason}")]
-    Attach {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// The object lacks what this daemon needs.
-    #[error("the kernel object has no {0}; it was built from other sources")]
-    Missing(&'static str),
-    /// A map can't be read or written.
-    #[error("kernel map {name}: {source}")]
-    Map {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: MapError,
-    },
 }
 
 /// The gate, as the daemon holds it.
@@ -303,7 +210,7 @@ impl Gate {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn exempt(&mut self, socket: &impl std::os::fd::AsRawFd) -> Result<(), GateError> {
+    pub fn exempt(&mut self, socket: &impl AsRawFd) -> Result<(), GateError> {
         let state = SocketState {
             verdict: verdict::EXEMPT,
             endpoint: ENDPOINT_ANY,
@@ -339,214 +246,5 @@ impl Gate {
             *sum = per_cpu.iter().sum();
         }
         Ok(sums)
-    }
-}
-
-/// Takes the gate down: every link, then every map. Protected endpoints are open afterwards.
-/// Returns how many pins were removed; 0 if there was no gate.
-///
-/// # Errors
-/// If a pin can't be removed.
-pub fn detach(pins: &Path) -> Result<usize, GateError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| GateError::Pins { path, source }
-    };
-    let versions = match fs::read_dir(pins) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(failed(pins)(error)),
-    };
-    let mut removed = 0;
-    for version in versions {
-        let version = version.map_err(failed(pins))?.path();
-        removed += remove_tree(&version).map_err(failed(&version))?;
-    }
-    fs::remove_dir(pins).map_err(failed(pins))?;
-    Ok(removed)
-}
-
-/// Removes a directory of pins, directories of links first.
-fn remove_tree(directory: &Path) -> io::Result<usize> {
-    let mut entries: Vec<_> = fs::read_dir(directory)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    entries.sort_by_key(|path| !path.is_dir());
-    let mut removed = 0;
-    for path in entries {
-        if path.is_dir() {
-            removed += remove_tree(&path)?;
-        } else {
-            fs::remove_file(&path)?;
-            removed += 1;
-        }
-    }
-    fs::remove_dir(directory)?;
-    Ok(removed)
-}
-
-/// The directory of this version's pins; refuses if another version has left some.
-fn version_directory(options: &GateOptions) -> Result<PathBuf, GateError> {
-    let own = format!("v{ABI_VERSION}");
-    make_directory(&options.pins)?;
-    let failed = |source| GateError::Pins {
-        path: options.pins.clone(),
-        source,
-    };
-    for entry in fs::read_dir(&options.pins).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name() != *own {
-            return Err(GateError::OtherVersion(entry.path()));
-        }
-    }
-    let base = options.pins.join(own);
-    make_directory(&base)?;
-    Ok(base)
-}
-
-fn make_directory(path: &Path) -> Result<(), GateError> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(GateError::Pins {
-            path: path.to_owned(),
-            source: error,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn load_programs(ebpf: &mut Ebpf) -> Result<(), GateError> {
-    for name in [
-        "stile_connect4",
-        "stile_connect6",
-        "stile_hold4",
-        "stile_hold6",
-    ] {
-        let program: &mut CgroupSockAddr = program(ebpf, name)?;
-        program
-            .load()
-            .map_err(|source| GateError::Program { name, source })?;
-    }
-    for (name, _) in PACKET_HOOKS {
-        let program: &mut CgroupSkb = program(ebpf, name)?;
-        program
-            .load()
-            .map_err(|source| GateError::Program { name, source })?;
-    }
-    Ok(())
-}
-
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, GateError>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
-{
-    ebpf.program_mut(name)
-        .and_then(|program| <&mut P>::try_from(program).ok())
-        .ok_or(GateError::Missing(name))
-}
-
-/// Fills a program array, and takes it out of the object: as long as the daemon holds this
-/// one descriptor, the gate can ask.
-fn hold_array(
-    ebpf: &mut Ebpf,
-    array: &'static str,
-    hold: &'static str,
-) -> Result<ProgramArray<MapData>, GateError> {
-    let target: &mut CgroupSockAddr = program(ebpf, hold)?;
-    let target = target
-        .fd()
-        .and_then(|fd| fd.try_clone().map_err(ProgramError::IOError))
-        .map_err(|source| GateError::Program { name: hold, source })?;
-    let mut filled: ProgramArray<MapData> = take(ebpf, array)?;
-    filled.set(0, &target, 0).map_err(map_error(array))?;
-    Ok(filled)
-}
-
-/// Attaches one program, or replaces the one that is pinned. True if it replaced one.
-fn attach_one(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    pin: &Path,
-    cgroup: &File,
-) -> Result<bool, GateError> {
-    let failed = |reason: String| GateError::Attach { name, reason };
-    let refused = |error: ProgramError| {
-        failed(format!(
-            "{error}: {:?}",
-            std::error::Error::source(&error).map(ToString::to_string)
-        ))
-    };
-    if pin.exists() {
-        let fd = match ebpf.program(name) {
-            Some(program) => program.fd().map_err(refused)?,
-            None => return Err(GateError::Missing(name)),
-        };
-        bpf_link::replace_program(pin, fd.as_fd()).map_err(|error| failed(error.to_string()))?;
-        return Ok(true);
-    }
-    let unlinked = |error: LinkError| failed(error.to_string());
-    let packets = PACKET_HOOKS.iter().find(|(hook, _)| *hook == name);
-    let link: FdLink = if let Some((_, direction)) = packets {
-        let packets: &mut CgroupSkb = program(ebpf, name)?;
-        let id = packets
-            .attach(cgroup, *direction, CgroupAttachMode::Single)
-            .map_err(refused)?;
-        packets
-            .take_link(id)
-            .map_err(refused)?
-            .try_into()
-            .map_err(unlinked)?
-    } else {
-        let connect: &mut CgroupSockAddr = program(ebpf, name)?;
-        let id = connect
-            .attach(cgroup, CgroupAttachMode::Single)
-            .map_err(refused)?;
-        connect
-            .take_link(id)
-            .map_err(refused)?
-            .try_into()
-            .map_err(unlinked)?
-    };
-    link.pin(pin).map_err(|error| failed(error.to_string()))?;
-    Ok(false)
-}
-
-/// Removes links to another cgroup, after those to this one stand.
-fn remove_other_links(base: &Path, own: &Path) -> Result<(), GateError> {
-    let failed = |source| GateError::Pins {
-        path: base.to_owned(),
-        source,
-    };
-    for entry in fs::read_dir(base).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_dir() && path != own {
-            remove_tree(&path).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-/// Takes a map out of the object.
-pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, GateError>
-where
-    M: TryFrom<aya::maps::Map, Error = MapError>,
-{
-    let map = ebpf.take_map(name).ok_or(GateError::Missing(name))?;
-    M::try_from(map).map_err(map_error(name))
-}
-
-pub(super) fn map_error(name: &'static str) -> impl Fn(MapError) -> GateError {
-    move |source| GateError::Map { name, source }
-}
-
-/// Turns "there was nothing to remove" into success.
-pub(super) fn ignore_absent(result: Result<(), MapError>) -> Result<(), MapError> {
-    match result {
-        Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-        {
-            Ok(())
-        }
-        other => other,
     }
 }

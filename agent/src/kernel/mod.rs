@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Both ends of the way of data: the gate in the kernel reports attempts, and takes grants.
 
+mod error;
 mod gate;
+mod pins;
 mod preflight;
+mod programs;
 mod records;
 mod tables;
 
-pub use gate::{Gate, GateError, GateOptions, Rings, detach};
+pub use error::GateError;
+pub use gate::{Gate, GateOptions, Rings};
+pub use pins::detach;
 pub use preflight::{Finding, Preflight, Probe, Severity, SystemProbe, preflight};
 pub use records::{Record, RecordError, decode};
 pub use tables::{Tables, TablesError};

@@ -9,7 +9,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use stile_common::{FirstKey, MAX_CLASS_PORTS, PortClass};
 
-use super::gate::{GateError, ignore_absent, map_error, take};
+use super::error::{GateError, ignore_absent, map_error, take};
 use crate::policy::KernelTables;
 
 /// Capacities of the maps, as the kernel program declares them.

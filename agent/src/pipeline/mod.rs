@@ -6,13 +6,16 @@
 //! another one. What takes effect in the kernel is in the ledger and in the audit log first
 //! (promises S5 and S6); whatever fails on the way is refused (promise S4).
 
+mod answers;
 mod attempts;
 mod endings;
+mod enrolling;
 mod flood;
 mod notices;
 mod policy;
 mod record;
 mod requests;
+mod revoking;
 mod run;
 mod sockets;
 
