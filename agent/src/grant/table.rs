@@ -77,6 +77,12 @@ impl Grants {
         }
     }
 
+    /// The number of the grant with this key.
+    #[must_use]
+    pub fn id_of(&self, key: &GrantKey) -> Option<GrantId> {
+        self.by_key.get(key).copied()
+    }
+
     /// True if there is a grant with this key.
     #[must_use]
     pub fn has(&self, key: &GrantKey) -> bool {

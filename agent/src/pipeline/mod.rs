@@ -6,6 +6,7 @@
 //! another one. What takes effect in the kernel is in the ledger and in the audit log first
 //! (promises S5 and S6); whatever fails on the way is refused (promise S4).
 
+mod adopt;
 mod answers;
 mod attempts;
 mod endings;

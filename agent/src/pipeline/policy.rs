@@ -5,16 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stile_common::{Config, GrantKey, GrantValue, MAX_UID_RANGES, UidRange, scope};
+use stile_common::{Config, MAX_UID_RANGES, UidRange};
 use tracing::{error, info, warn};
 
 use super::endings::Why;
-use super::{Pipeline, Problem, StageError};
+use super::{Pipeline, Problem};
 use crate::audit::{ChallengeOutcome, CloseReason, Event};
 use crate::clock::Now;
 use crate::config::Settings;
 use crate::decide::matching_rule;
-use crate::grant::{Grant, Terms};
+use crate::grant::Terms;
 use crate::ids::{EndpointId, Uid};
 use crate::kernel::{GateError, TablesError};
 use crate::policy::{self, KernelTables};
@@ -86,7 +86,7 @@ impl Pipeline {
         let loaded = policy::load(&self.places.policy)?;
         let tables = policy::compile(&loaded.policy, &self.names)?;
         self.warn_of_restart(&settings);
-        let before = std::mem::replace(&mut self.settings, Settings { ..settings });
+        let before = std::mem::replace(&mut self.settings, settings);
         self.settings.cgroup.clone_from(&before.cgroup);
         self.settings.bpffs.clone_from(&before.bpffs);
         self.settings.state_dir.clone_from(&before.state_dir);
@@ -153,48 +153,6 @@ impl Pipeline {
             rule: rule.name.clone(),
             given: rule.action.terms()?,
         })
-    }
-
-    /// Takes over what an earlier daemon left: grants that today's policy would still give, and
-    /// connections that wait.
-    pub(super) fn adopt(&mut self) -> Result<(), StageError> {
-        let now = Self::now();
-        for (key, value) in self.gate.grants()? {
-            if !self.adopt_grant(&key, &value, now) {
-                self.gate.remove_grant(&key)?;
-            }
-        }
-        self.gate.bump_epoch()?;
-        for attempt in self.gate.held()? {
-            self.on_attempt(attempt);
-        }
-        Ok(())
-    }
-
-    /// True if the grant stays.
-    fn adopt_grant(&mut self, key: &GrantKey, value: &GrantValue, now: Now) -> bool {
-        // A socket's grant names no user: whoever has the socket was asked for it.
-        let Ok(uid) = u32::try_from(key.id) else {
-            return false;
-        };
-        if key.scope != scope::USER {
-            return now.boot.0 < value.expires_ns;
-        }
-        let Some(terms) = self.terms_for(Uid(uid), EndpointId(key.endpoint)) else {
-            return false;
-        };
-        let over = value.expires_ns <= now.boot.0;
-        if over {
-            return terms.keeps() && value.cut_ns == u64::MAX;
-        }
-        match Grant::adopt(key, value, Uid(uid), terms) {
-            Some(grant) => {
-                info!(grant = value.grant, uid, "adopted a grant");
-                self.grants.insert(grant);
-                true
-            }
-            None => false,
-        }
     }
 
     /// Tells the gate where sessions are and whose, and watches for new ones: systemd makes

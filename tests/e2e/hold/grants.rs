@@ -135,6 +135,24 @@ fn a_grant_of_one_socket_opens_nothing_for_another() {
     assert_eq!(&records.the("grant")["socket"], socket);
 }
 
+/// S2, across a restart: both kinds of grant go on, and end when they would have.
+#[test]
+fn grants_of_users_and_of_sockets_survive_a_restart_of_the_daemon() {
+    for scope in ["user", "socket"] {
+        let mut host = Host::builder().scope(scope).build();
+        let mut client = approved(&host);
+        host.restart();
+        client.talks();
+        let grants = host.grants(ALICE);
+        assert_eq!(grants[0]["scope"], scope);
+        assert_eq!(grants[0]["factor"], "adopted");
+        assert_eq!(grants[0]["connections"], 1);
+        client.listen();
+        host.stile(ALICE, &["revoke"]).succeeded();
+        assert_eq!(client.heard(), Err(Errno::ECONNABORTED));
+    }
+}
+
 #[test]
 fn with_scope_socket_each_of_two_connections_is_asked_for_by_itself() {
     let host = Host::builder().scope("socket").build();
