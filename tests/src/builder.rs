@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::bus::Bus;
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Places};
+use crate::disk::Disks;
 use crate::host::{Host, Pins};
 use crate::sandbox;
 use crate::server::Server;
@@ -27,6 +28,8 @@ pub struct Builder {
     settings: String,
     cgroups: Vec<String>,
     starts: bool,
+    bus: bool,
+    small_disks: bool,
 }
 
 impl Builder {
@@ -37,6 +40,8 @@ impl Builder {
             settings: String::new(),
             cgroups: Vec::new(),
             starts: true,
+            bus: true,
+            small_disks: false,
         }
     }
 
@@ -104,6 +109,20 @@ impl Builder {
         self
     }
 
+    /// Without a system bus; [`Host::start_bus`] starts it.
+    #[must_use]
+    pub fn without_bus(mut self) -> Self {
+        self.bus = false;
+        self
+    }
+
+    /// With the ledger and the audit log each on a small disk of its own.
+    #[must_use]
+    pub fn small_disks(mut self) -> Self {
+        self.small_disks = true;
+        self
+    }
+
     /// Makes the host, and waits until its daemon enforces and is reached on the bus.
     ///
     /// # Panics
@@ -124,23 +143,25 @@ impl Builder {
             .unwrap();
         let server = Server::start(IpAddr::V4(address), PORT);
         let server6 = Server::start(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
-        let bus = Bus::start(dir.path());
+        let bus = self.bus.then(|| Bus::start(dir.path()));
         let pins = Pins(Path::new("/sys/fs/bpf").join(format!("host-{number}")));
         let places = Places {
             dir: dir.path().to_owned(),
             cgroup: cgroup.path().to_owned(),
             pins: pins.0.clone(),
-            bus: bus.address.clone(),
+            bus: Bus::address(dir.path()),
         };
+        let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);
         let mut host = Host {
             daemon: None,
             places,
             cgroup,
             _pins: pins,
-            _bus: bus,
+            bus,
             server,
             server6,
+            disks,
             _dir: dir,
         };
         if self.starts {
@@ -193,7 +214,7 @@ fn next_number() -> u16 {
 }
 
 impl Host {
-    /// Starts the daemon, and waits until it is reached on the bus.
+    /// Starts the daemon, and waits until it is reached on the bus, if there is one.
     ///
     /// # Panics
     /// If it doesn't start; with what it wrote.
@@ -210,7 +231,9 @@ impl Host {
     pub fn try_start(&mut self) -> Result<(), String> {
         self.daemon = None;
         self.daemon = Some(Daemon::start(&self.places)?);
-        self.wait_for_bus();
+        if self.bus.is_some() {
+            self.wait_for_bus();
+        }
         Ok(())
     }
 }

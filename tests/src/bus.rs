@@ -17,10 +17,14 @@ const POLICY: &str = concat!(
 #[derive(Debug)]
 pub(crate) struct Bus {
     _daemon: Running,
-    pub(crate) address: String,
 }
 
 impl Bus {
+    /// The address of the one whose socket lies in `dir`, running or not.
+    pub(crate) fn address(dir: &Path) -> String {
+        format!("unix:path={}/bus", dir.display())
+    }
+
     /// Starts it; its socket lies in `dir`.
     pub(crate) fn start(dir: &Path) -> Self {
         let config = dir.join("system.conf");
@@ -39,10 +43,7 @@ impl Bus {
             .read_line(&mut address)
             .unwrap();
         assert!(address.starts_with("unix:"), "no address: {address:?}");
-        Self {
-            _daemon: daemon,
-            address: address.trim().to_owned(),
-        }
+        Self { _daemon: daemon }
     }
 }
 

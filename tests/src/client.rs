@@ -101,8 +101,13 @@ impl Client {
     /// What the socket says.
     #[track_caller]
     pub fn say(&mut self, text: &str) -> Result<Option<String>, Errno> {
-        self.order(&format!("say {text}"));
+        self.write(text);
         self.heard()
+    }
+
+    /// Sends a line and waits for nothing: [`Self::heard`] does.
+    pub fn write(&mut self, text: &str) {
+        self.order(&format!("say {text}"));
     }
 
     /// Asserts that its connection carries data both ways.

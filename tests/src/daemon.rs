@@ -34,6 +34,33 @@ impl Places {
         self.dir.join("state")
     }
 
+    /// The daemon's command line, run by this program and its arguments if there are some.
+    pub(crate) fn stiled(&self, runner: &[&str]) -> Command {
+        let stiled = sandbox::bin("stiled");
+        let mut command = match runner {
+            [] => Command::new(stiled),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(stiled);
+                command
+            }
+        };
+        command
+            .arg("--config")
+            .arg(self.settings())
+            .arg("--policy")
+            .arg(self.policy())
+            .arg("--cgroup")
+            .arg(&self.cgroup)
+            .arg("--bpffs")
+            .arg(&self.pins)
+            .arg("--state-dir")
+            .arg(self.state())
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus)
+            .stdin(Stdio::null());
+        command
+    }
+
     /// What every daemon of this host wrote to stderr, one after the other.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("stiled.log")
@@ -63,22 +90,11 @@ impl Daemon {
             .unwrap();
         let written = log.metadata().unwrap().len();
         let process = Running::new(
-            Command::new(sandbox::bin("stiled"))
-                .arg("--config")
-                .arg(places.settings())
-                .arg("--policy")
-                .arg(places.policy())
-                .arg("--cgroup")
-                .arg(&places.cgroup)
-                .arg("--bpffs")
-                .arg(&places.pins)
-                .arg("--state-dir")
-                .arg(places.state())
-                .env("DBUS_SYSTEM_BUS_ADDRESS", &places.bus)
+            places
+                .stiled(&[])
                 .env("NOTIFY_SOCKET", &socket)
                 .env("STILE_LOG", "debug")
                 .env("RUST_BACKTRACE", "1")
-                .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log),
         );

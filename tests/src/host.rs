@@ -14,6 +14,7 @@ use crate::bus::Bus;
 use crate::cgroup::Cgroup;
 use crate::client::Client;
 use crate::daemon::{Daemon, Places};
+use crate::disk::Disks;
 use crate::pty::Terminal;
 use crate::sandbox::{self, User};
 use crate::server::Server;
@@ -32,9 +33,10 @@ pub struct Host {
     pub(crate) places: Places,
     pub(crate) cgroup: Cgroup,
     pub(crate) _pins: Pins,
-    pub(crate) _bus: Bus,
+    pub(crate) bus: Option<Bus>,
     pub(crate) server: Server,
     pub(crate) server6: Server,
+    pub(crate) disks: Option<Disks>,
     pub(crate) _dir: Dir,
 }
 
@@ -90,6 +92,41 @@ impl Host {
     #[must_use]
     pub fn cgroup(&self) -> &Path {
         self.cgroup.path()
+    }
+
+    /// The folder of the policy's files.
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.places.policy()
+    }
+
+    /// The agent's settings.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.places.settings()
+    }
+
+    /// The small disks of [`Builder::small_disks`].
+    #[must_use]
+    pub fn disks(&self) -> &Disks {
+        self.disks.as_ref().unwrap()
+    }
+
+    /// The daemon's command line, run by this program and its arguments: one more daemon, or
+    /// one that won't start. [`Self::start`] is for the usual one.
+    #[must_use]
+    pub fn stiled(&self, runner: &[&str]) -> Command {
+        self.places.stiled(runner)
+    }
+
+    /// Ends the system bus.
+    pub fn stop_bus(&mut self) {
+        self.bus = None;
+    }
+
+    /// Starts the system bus.
+    pub fn start_bus(&mut self) {
+        self.bus = Some(Bus::start(&self.places.dir));
     }
 
     /// What the daemon has logged so far.
@@ -229,7 +266,9 @@ impl Host {
         self.daemon = None;
     }
 
-    pub(crate) fn wait_for_bus(&self) {
+    /// Waits until the daemon is reached on the bus.
+    #[track_caller]
+    pub fn wait_for_bus(&self) {
         until("the daemon is on the bus", || {
             let status = self.stile(sandbox::ROOT, &["status"]);
             (status.code != 4).then_some(())

@@ -14,6 +14,7 @@ pub struct Server {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     datagrams: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
     live: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
@@ -28,11 +29,14 @@ impl Server {
             address,
             accepted: Arc::default(),
             datagrams: Arc::default(),
+            bytes: Arc::default(),
             live: Arc::new(Mutex::new(Some(Vec::new()))),
         };
         let (accepted, live) = (Arc::clone(&server.accepted), Arc::clone(&server.live));
-        std::thread::spawn(move || accept(&listener, &accepted, &live));
+        let bytes = Arc::clone(&server.bytes);
+        std::thread::spawn(move || accept(&listener, &accepted, &bytes, &live));
         let (datagrams, alive) = (Arc::clone(&server.datagrams), Arc::downgrade(&server.live));
+        let bytes = Arc::clone(&server.bytes);
         std::thread::spawn(move || {
             // Looks now and then whether anybody is left who might ask.
             socket
@@ -42,6 +46,7 @@ impl Server {
             while alive.strong_count() > 0 {
                 if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                     datagrams.fetch_add(1, Ordering::SeqCst);
+                    bytes.fetch_add(length, Ordering::SeqCst);
                     let _ = socket.send_to(&buffer[..length], peer);
                 }
             }
@@ -74,6 +79,12 @@ impl Server {
     pub fn datagrams(&self) -> usize {
         self.datagrams.load(Ordering::SeqCst)
     }
+
+    /// How many bytes of data it has got so far, over both protocols.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Server {
@@ -86,20 +97,27 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &TcpListener, accepted: &AtomicUsize, live: &Mutex<Option<Vec<TcpStream>>>) {
+fn accept(
+    listener: &TcpListener,
+    accepted: &AtomicUsize,
+    bytes: &Arc<AtomicUsize>,
+    live: &Mutex<Option<Vec<TcpStream>>>,
+) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         let mut live = live.lock().unwrap();
         let Some(live) = live.as_mut() else { return };
         accepted.fetch_add(1, Ordering::SeqCst);
         live.push(stream.try_clone().unwrap());
-        std::thread::spawn(move || echo(stream));
+        let bytes = Arc::clone(bytes);
+        std::thread::spawn(move || echo(stream, &bytes));
     }
 }
 
-fn echo(mut stream: TcpStream) {
+fn echo(mut stream: TcpStream, bytes: &AtomicUsize) {
     let mut buffer = [0; 2048];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        bytes.fetch_add(length, Ordering::SeqCst);
         if stream.write_all(&buffer[..length]).is_err() {
             return;
         }
