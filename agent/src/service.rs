@@ -185,6 +185,9 @@ pub enum Refusal {
     /// A confirmation without a beginning, or too late.
     #[error("no enrollment is waiting to be confirmed; run `stile enroll` again")]
     NoEnrollment,
+    /// The user's name or the issuer's can't stand in an authenticator app.
+    #[error("{0}; an administrator can set `issuer` in stile.toml")]
+    CannotEnroll(String),
     /// Only root may do this.
     #[error("only root may do this")]
     NotPermitted,

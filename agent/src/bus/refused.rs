@@ -26,6 +26,8 @@ pub enum Refused {
     Locked(String),
     /// [`Refusal::NoEnrollment`].
     NoEnrollment(String),
+    /// [`Refusal::CannotEnroll`].
+    CannotEnroll(String),
     /// [`Refusal::NotPermitted`].
     NotPermitted(String),
     /// [`Refusal::Busy`].
@@ -55,6 +57,7 @@ impl From<Refusal> for Refused {
             Refusal::AlreadyEnrolled(_) => Self::AlreadyEnrolled(text),
             Refusal::Locked => Self::Locked(text),
             Refusal::NoEnrollment => Self::NoEnrollment(text),
+            Refusal::CannotEnroll(_) => Self::CannotEnroll(text),
             Refusal::NotPermitted => Self::NotPermitted(text),
             Refusal::Busy => Self::Busy(text),
             Refusal::Storage(_) => Self::Storage(text),
@@ -72,6 +75,7 @@ impl fmt::Display for Refused {
             | Self::AlreadyEnrolled(text)
             | Self::Locked(text)
             | Self::NoEnrollment(text)
+            | Self::CannotEnroll(text)
             | Self::NotPermitted(text)
             | Self::Busy(text)
             | Self::Storage(text)

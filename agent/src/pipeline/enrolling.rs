@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::ids::Uid;
 use crate::policy::Factor;
 use crate::service::{Answer, Caller, Enrollment, Refusal, seconds_up};
-use crate::verify::EnrollOutcome;
+use crate::verify::{BeginError, EnrollOutcome};
 
 impl Pipeline {
     pub(super) fn enroll_begin(
@@ -24,7 +24,10 @@ impl Pipeline {
         let begun = self
             .enrollments
             .begin(uid, &account, &self.settings.issuer, now);
-        begun.map_err(|error| Refusal::Storage(error.to_string()))
+        begun.map_err(|error| match error {
+            BeginError::TooMany => Refusal::Busy,
+            name => Refusal::CannotEnroll(name.to_string()),
+        })
     }
 
     /// Users may enroll themselves once, if the settings let them; what is there already is

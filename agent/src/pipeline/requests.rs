@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What people ask and answer.
 
-use super::{Pipeline, StageError};
+use tracing::error;
+
+use super::{Pipeline, Problem, StageError};
 use crate::challenge::Challenge;
 use crate::clock::Now;
 use crate::service::{Caller, ChallengeView, Refusal, Reply, Request, StatusView, seconds_up};
@@ -23,7 +25,8 @@ impl Pipeline {
             Request::Status(caller, reply) => send(reply, Ok(self.status(caller))),
             Request::Pending(caller, reply) => send(reply, Ok(self.pending(caller, now))),
             Request::Answer(caller, id, code, reply) => {
-                send(reply, self.answer(caller, id, &code, now));
+                let answer = self.answer(caller, id, &code, now);
+                self.finish(reply, answer);
             }
             Request::Deny(caller, id, reply) => send(reply, self.deny(caller, id, now)),
             Request::Grants(caller, reply) => {
@@ -31,14 +34,33 @@ impl Pipeline {
                 self.forget_closed();
                 send(reply, Ok(self.list_grants(caller, now)));
             }
-            Request::Revoke(caller, id, reply) => send(reply, self.revoke(caller, id, now)),
+            Request::Revoke(caller, id, reply) => {
+                let ended = self.revoke(caller, id, now);
+                self.finish(reply, ended);
+            }
             Request::EnrollBegin(caller, uid, reply) => {
-                send(reply, self.enroll_begin(caller, uid, now));
+                let begun = self.enroll_begin(caller, uid, now);
+                self.finish(reply, begun);
             }
             Request::EnrollConfirm(caller, uid, code, reply) => {
-                send(reply, self.enroll_confirm(caller, uid, &code, now));
+                let answer = self.enroll_confirm(caller, uid, &code, now);
+                self.finish(reply, answer);
             }
         }
+    }
+
+    /// Answers a request that may have met a fault, which from now on shows in the status.
+    fn finish<T>(&mut self, reply: Reply<T>, answer: Result<T, Refusal>) {
+        let problem = match &answer {
+            Err(Refusal::Storage(_)) => Some(Problem::Storage),
+            Err(Refusal::Kernel(_)) => Some(Problem::Kernel),
+            Ok(_) | Err(_) => None,
+        };
+        if let (Some(problem), Err(refusal)) = (problem, &answer) {
+            error!("{refusal}");
+            self.problems.insert(problem, refusal.to_string());
+        }
+        send(reply, answer);
     }
 
     fn status(&mut self, caller: Caller) -> StatusView {
