@@ -51,17 +51,13 @@ impl Client {
     /// Waits for the end of its connect.
     #[track_caller]
     pub fn outcome(&self) -> Outcome {
-        let line = self.line();
-        let words: Vec<&str> = line.split(' ').collect();
-        let (result, micros) = match words.as_slice() {
-            ["connected", micros] => (Ok(()), micros),
-            ["error", number, micros] => (Err(Errno::from_raw(number.parse().unwrap())), micros),
-            _ => panic!("the client said {line:?}"),
-        };
-        Outcome {
-            result,
-            elapsed: Duration::from_micros(micros.parse().unwrap()),
-        }
+        parse(&self.line())
+    }
+
+    /// The end of its connect, if it has come.
+    #[track_caller]
+    pub fn try_outcome(&self) -> Option<Outcome> {
+        self.lines.try_recv().ok().map(|line| parse(&line))
     }
 
     /// Waits until it is connected.
@@ -170,5 +166,19 @@ impl Client {
             }
             Err(RecvTimeoutError::Disconnected) => panic!("the client has ended"),
         }
+    }
+}
+
+#[track_caller]
+fn parse(line: &str) -> Outcome {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (result, micros) = match words.as_slice() {
+        ["connected", micros] => (Ok(()), micros),
+        ["error", number, micros] => (Err(Errno::from_raw(number.parse().unwrap())), micros),
+        _ => panic!("the client said {line:?}"),
+    };
+    Outcome {
+        result,
+        elapsed: Duration::from_micros(micros.parse().unwrap()),
     }
 }

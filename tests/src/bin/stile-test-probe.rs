@@ -19,6 +19,8 @@ use rustix::net::{
 
 /// What must not arrive.
 const PAYLOAD: &[u8] = b"secret";
+/// Connects of a flood: more than the kernel's ring holds, and than one user may make.
+const FLOOD: usize = 5000;
 /// `MSG_FASTOPEN` of tcp(7).
 const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
 /// The protocol number of UDP (IANA).
@@ -81,6 +83,12 @@ fn try_way(way: &str, to: SocketAddr) -> Done {
         "udp-connected-v4-on-v6" => connect_then_send(&udp(AddressFamily::INET6)?, to),
         "udp-unconnected-v4-on-v6" => send_to(udp(AddressFamily::INET6)?, to),
         "raw-udp" => raw_udp(to),
+        "tcp-given-up" => {
+            // Closed while it is in its connect, by a process that lives on.
+            drop(begin(to)?);
+            Err(Errno::TIMEDOUT)
+        }
+        "tcp-flood" => flood(to),
         "received-socket" => connect_then_send(&receive_a_socket()?, to),
         _ => Err(Errno::NOTSUP),
     }
@@ -169,6 +177,17 @@ fn finish(socket: OwnedFd, payload: &[u8]) -> Done {
 
 fn nonblocking(to: SocketAddr, payload: &[u8]) -> Done {
     finish(begin(to)?, payload)
+}
+
+/// Begins [`FLOOD`] connects as fast as it can, and gives each one up.
+fn flood(to: SocketAddr) -> Done {
+    for _ in 0..FLOOD {
+        match begin(to) {
+            Ok(_) | Err(Errno::PERM) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Writes on a copy of a socket that is in its connect, before anything else.
