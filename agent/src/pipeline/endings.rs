@@ -205,6 +205,7 @@ impl Pipeline {
     /// Ends what has come to its end by now.
     pub(super) fn on_alarm(&mut self) {
         let now = Self::now();
+        self.looked = now.boot;
         self.drain_attempts();
         self.drain_flows();
         let late = |waiting: &Waiting| waiting.deadline <= now.boot;
@@ -247,11 +248,12 @@ impl Pipeline {
     }
 
     /// The next time at which something ends by itself.
-    pub(super) fn next_alarm(&self, now: BootTime) -> Option<BootTime> {
+    pub(super) fn next_alarm(&self) -> Option<BootTime> {
         // While a grant is live, the connections that it lets through are written down at
-        // least once a second, and so is a flood; otherwise nothing wakes the daemon.
+        // least once a second, and so is a flood; otherwise nothing wakes the daemon. Counted
+        // from the last look, so that a busy daemon doesn't put it off with every event.
         let soon = !self.grants.is_empty() || self.flood.is_on();
-        let soon = soon.then(|| now.after(Duration::from_secs(1)));
+        let soon = soon.then(|| self.looked.after(Duration::from_secs(1)));
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];
         let first = [self.challenges.next_deadline(), soon];
         first.into_iter().chain(ends).flatten().min()

@@ -32,7 +32,7 @@ use tracing::{error, info, warn};
 use crate::audit::{AuditLog, Event};
 use crate::challenge::{Challenges, Waiting};
 use crate::classify::{Classified, Classifier, ProcFs};
-use crate::clock::{self, Now};
+use crate::clock::{self, BootTime, Now};
 use crate::config::Settings;
 use crate::grant::Grants;
 use crate::ids::{EndpointId, SocketCookie, Uid};
@@ -74,6 +74,8 @@ pub struct Pipeline {
     flood: Flood,
     /// True while the ring holds more than one turn reads.
     backlog: bool,
+    /// When flows, floods and faults were last written down.
+    looked: BootTime,
     ledger: Ledger,
     audit: AuditLog,
     enrollments: Enrollments,

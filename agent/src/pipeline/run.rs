@@ -167,6 +167,7 @@ impl Pipeline {
             slices: slice_watch(),
             flood: super::flood::Flood::default(),
             backlog: false,
+            looked: now.boot,
             ledger,
             audit,
             enrollments: Enrollments::default(),
@@ -269,7 +270,7 @@ impl Pipeline {
     }
 
     fn set_alarm(&self, alarm: &mut BootTimer) {
-        let set = match self.next_alarm(Self::now().boot) {
+        let set = match self.next_alarm() {
             Some(at) => alarm.arm(at),
             None => alarm.disarm(),
         };
