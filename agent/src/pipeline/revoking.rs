@@ -10,7 +10,7 @@ use super::requests::count;
 use super::{Pipeline, StageError};
 use crate::audit::Event;
 use crate::clock::Now;
-use crate::grant::Basis;
+use crate::grant::{Basis, Grant};
 use crate::ids::GrantId;
 use crate::service::{Caller, GrantView, Refusal, seconds_up};
 use crate::sys::sock_diag::{Family, TcpStates, list_tcp};
@@ -68,18 +68,30 @@ impl Pipeline {
             let Some(live) = self.grants.remove(id) else {
                 continue;
             };
-            if let Basis::Factor { elevation, .. } = live.grant.basis() {
-                self.ledger
-                    .revoke_elevation(*elevation)
-                    .map_err(StageError::from)?;
-            }
+            let revoked = self.revoke_proofs(&live.grant);
+            // Whatever the ledger says: the connections end.
             self.end_grant(live, Why::Revoked(caller.uid), now)?;
+            revoked?;
             ended += 1;
         }
         if id.is_none() {
             ended += self.revoke_kept(caller, now)?;
         }
         Ok(ended)
+    }
+
+    /// Takes back every proof that would earn the grant again.
+    fn revoke_proofs(&mut self, grant: &Grant) -> Result<(), StageError> {
+        if *grant.basis() == Basis::Rule {
+            return Ok(());
+        }
+        let realm = grant.terms().rule.as_str();
+        for proof in self.ledger.elevations(grant.subject(), &self.boot)? {
+            if proof.realm() == realm {
+                self.ledger.revoke_elevation(proof.id())?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends connections that outlived their grant (`on_expiry = "keep"`). Returns how many grants
