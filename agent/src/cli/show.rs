@@ -80,8 +80,8 @@ fn status_text(status: &StatusView) -> String {
         text += &format!("\n{}", styled(BAD, "problems"));
     }
     // Writing to a String can't fail.
-    for problem in &status.problems {
-        let _ = write!(text, "\n  {}", escape(problem));
+    for line in status.problems.iter().flat_map(|problem| problem.lines()) {
+        let _ = write!(text, "\n  {}", escape(line));
     }
     if !status.faults.is_empty() {
         text += &format!("\n{}", styled(HEAD, "faults counted in the kernel"));
@@ -273,11 +273,12 @@ mod tests {
         let mut status = status();
         assert!(is_well(&status));
         status.problems.push("the disk is full\x1b[2J".into());
+        status.problems.push("two\nlines".into());
         status.faults.push(("ring-full".into(), 3));
         assert!(!is_well(&status));
         let text = strip_str(&status_text(&status)).to_string();
         assert!(
-            text.contains("problems\n  the disk is full\\u{1b}[2J"),
+            text.contains("problems\n  the disk is full\\u{1b}[2J\n  two\n  lines"),
             "{text}"
         );
         assert!(text.contains("ring-full            3"), "{text}");
