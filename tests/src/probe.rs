@@ -67,6 +67,26 @@ impl Probe {
         }
     }
 
+    /// Ends a loop of connects: how many came through, and how many didn't.
+    #[track_caller]
+    pub fn end_loop(mut self) -> (u64, u64) {
+        drop(self.process.child().stdin.take());
+        let line = self.lines.recv_timeout(PATIENCE).unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["connected", connected, "failed", failed] => {
+                (connected.parse().unwrap(), failed.parse().unwrap())
+            }
+            _ => panic!("the probe said {line:?}"),
+        }
+    }
+
+    /// Waits until its process has ended.
+    #[track_caller]
+    pub fn wait(&mut self) {
+        self.process.wait();
+    }
+
     /// Panics if the kernel has said yes or no.
     #[track_caller]
     pub fn still_waits(&self) {

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
     let addresses: Vec<SocketAddr> = addresses;
     let done = match (way.as_str(), addresses.as_slice()) {
         ("pass-a-socket", []) => pass_a_socket(),
+        ("tcp-loop", &[to]) => return tcp_loop(to),
+        ("tcp-orphan", &[to]) => return orphan(to),
         (way, &[to]) => try_way(way, to),
         (way, &[to, first]) => try_way_after(way, to, first),
         _ => return usage(),
@@ -188,6 +190,54 @@ fn flood(to: SocketAddr) -> Done {
         }
     }
     Ok(())
+}
+
+/// Connects again and again until its stdin ends, then prints `connected N failed N`.
+fn tcp_loop(to: SocketAddr) -> ExitCode {
+    let (mut connected, mut failed) = (0, 0);
+    println!("sent");
+    loop {
+        // Gives way to others, and looks whether to stop.
+        let stdin = io::stdin();
+        let mut wanted = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut wanted, 1_u8) != Ok(0) {
+            break;
+        }
+        match try_once(to) {
+            Ok(()) => connected += 1,
+            Err(_) => failed += 1,
+        }
+    }
+    println!("connected {connected} failed {failed}");
+    ExitCode::SUCCESS
+}
+
+/// Connects, for at most 50 ms, which over loopback is a thousand times what it takes.
+fn try_once(to: SocketAddr) -> Done {
+    let socket = begin(to)?;
+    let mut wanted = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut wanted, 50_u8) != Ok(1) {
+        return Err(Errno::TIMEDOUT);
+    }
+    net::sockopt::socket_error(&socket)??;
+    // Closes with a reset, which leaves no port behind.
+    net::sockopt::set_socket_linger(&socket, Some(std::time::Duration::ZERO))
+}
+
+/// Begins a connect, leaves the socket to a child and ends.
+fn orphan(to: SocketAddr) -> ExitCode {
+    let begun = begin(to).and_then(|socket| {
+        let child = std::process::Command::new("sleep")
+            .arg("infinity")
+            .stdin(socket)
+            .spawn();
+        child.map_err(|_| Errno::CHILD)
+    });
+    match begun {
+        Ok(_) => println!("sent"),
+        Err(error) => println!("error {}", error.raw_os_error()),
+    }
+    ExitCode::SUCCESS
 }
 
 /// Writes on a copy of a socket that is in its connect, before anything else.
