@@ -79,7 +79,7 @@ fn a_hold_that_was_adopted_ends_when_its_user_says_no() {
 #[track_caller]
 fn wait_for_stuck_data(to: SocketAddr) {
     let SocketAddr::V4(to) = to else {
-        panic!("only IPv4 is looked up")
+        unreachable!("the host's server has an IPv4 address")
     };
     // proc(5): remote address as a hexadecimal word in memory order, then the queues.
     let word = u32::from_ne_bytes(to.ip().octets());

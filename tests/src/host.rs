@@ -153,11 +153,16 @@ impl Host {
         self.wrapped(relative, user, &[], program.as_ref())
     }
 
-    /// The client, about to connect to the host's server, with this controlling terminal.
-    pub fn client_on(&self, terminal: &Terminal, user: User) -> Command {
+    /// A program whose controlling terminal is this one.
+    pub fn on_terminal(&self, terminal: &Terminal, user: User, program: &Path) -> Command {
         let path = terminal.path().to_str().unwrap();
         let before = ["setsid", "/bin/sh", "-c", TAKE_TERMINAL, path];
-        let mut command = self.wrapped("session", user, &before, &client_program());
+        self.wrapped("session", user, &before, program)
+    }
+
+    /// The client, about to connect to the host's server, with this controlling terminal.
+    pub fn client_on(&self, terminal: &Terminal, user: User) -> Command {
+        let mut command = self.on_terminal(terminal, user, &client_program());
         command.args(["tcp", &self.server.address().to_string()]);
         command
     }
