@@ -6,7 +6,7 @@ use std::time::Duration;
 use stile_common::{Attempt, Cut};
 use tracing::{debug, info, warn};
 
-use super::record::disposition_name;
+use super::record::{disposition_name, factor_of};
 use super::{Pipeline, StageError};
 use crate::audit::{self, CloseReason, DecisionOutcome, Event, Passage};
 use crate::challenge::{Admission, ChallengeKey, Waiting};
@@ -225,7 +225,7 @@ impl Pipeline {
             outcome,
             rule: Some(grant.terms().rule.to_string()),
             reason: reason.to_owned(),
-            elevation: None,
+            elevation: factor_of(&grant).1,
         };
         let waiting = Waiting {
             facts,

@@ -179,7 +179,8 @@ impl Pipeline {
     }
 }
 
-fn factor_of(
+/// The factor and the elevation that earned a grant, if they are known.
+pub(super) fn factor_of(
     grant: &Grant,
 ) -> (
     Option<crate::policy::Factor>,
