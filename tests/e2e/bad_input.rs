@@ -2,13 +2,14 @@
 //! What stile is given may be wrong, missing or hostile: it says so clearly, and stays shut.
 
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use stile_tests::{ALICE, Fate, Host, Probe, ROOT, Running, Said, Terminal, client_program, until};
+use stile_tests::{
+    ALICE, Fate, Host, Probe, ROOT, Running, Said, Terminal, client_program, wait_for_no_connect,
+};
 
 /// Five mistakes, and what is said of each.
 const FIVE_MISTAKES: &str = r#"
@@ -257,16 +258,7 @@ fn a_process_that_is_gone_when_it_is_looked_at_is_never_let_through() {
     assert_eq!(decision["outcome"], "challenge");
     host.stile(ALICE, &["deny", &challenge["id"].to_string()])
         .succeeded();
-    // proc(5): remote address as a word in memory order, and SYN_SENT.
-    let IpAddr::V4(v4) = address.ip() else {
-        panic!("the host's address is IPv4")
-    };
-    let word = u32::from_ne_bytes(v4.octets());
-    until("the socket of the child is gone", || {
-        let table = fs::read_to_string("/proc/net/tcp").expect("procfs");
-        let remote = format!("{word:08X}:{:04X} 02", address.port());
-        (!table.contains(&remote)).then_some(())
-    });
+    wait_for_no_connect(address);
     assert_eq!(host.server().accepted(), 0);
 }
 

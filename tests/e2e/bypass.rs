@@ -12,7 +12,9 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use nix::errno::Errno;
-use stile_tests::{ALICE, Fate, Host, Probe, ROOT, Server, User, probe_program, until};
+use stile_tests::{
+    ALICE, Fate, Host, Probe, ROOT, Server, User, probe_program, until, wait_for_stuck_data,
+};
 
 /// What loopback servers of this binary let everybody do: TCP Fast Open on both sides,
 /// without a cookie and without a socket option (`tcp_fastopen` of ip-sysctl.rst).
@@ -95,9 +97,10 @@ fn arrived_nothing_since(server: &Server, before: usize) {
     } else {
         "[::1]:0"
     };
-    let marker = b"marker";
+    // Longer than all that the probe could have sent.
+    let marker = [0; 1000];
     let socket = std::net::UdpSocket::bind(local).expect("a socket");
-    socket.send_to(marker, server.address()).expect("root may");
+    socket.send_to(&marker, server.address()).expect("root may");
     until("the server reads the marker", || {
         (server.bytes() >= before + marker.len()).then_some(())
     });
@@ -148,16 +151,30 @@ fn a_connect_over_mptcp_is_held() {
     tcp_way_is_held("mptcp");
 }
 
+/// How many SYNs with data were accepted in this network (`TCPFastOpenPassive`).
+fn fast_opens() -> u64 {
+    let text = fs::read_to_string("/proc/net/netstat").expect("procfs");
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, numbers) = (lines.next().expect("names"), lines.next().expect("numbers"));
+    let mut counters = names.split(' ').zip(numbers.split(' '));
+    let found = counters.find(|(name, _)| *name == "TCPFastOpenPassive");
+    found.expect("the counter").1.parse().expect("a number")
+}
+
 #[test]
 fn fast_open_by_sendto_is_held_with_its_data() {
     fs::write("/proc/sys/net/ipv4/tcp_fastopen", FAST_OPEN).expect("a namespace of our own");
+    let before = fast_opens();
     tcp_way_is_held("fastopen-sendto");
+    assert!(fast_opens() > before, "no SYN carried data");
 }
 
 #[test]
 fn fast_open_by_connect_is_held_with_its_data() {
     fs::write("/proc/sys/net/ipv4/tcp_fastopen", FAST_OPEN).expect("a namespace of our own");
+    let before = fast_opens();
     tcp_way_is_held("fastopen-connect");
+    assert!(fast_opens() > before, "no SYN carried data");
 }
 
 #[test]
@@ -390,6 +407,7 @@ fn a_connection_older_than_the_agent_carries_nothing_more() {
         faults.iter().find(|fault| fault[0] == "unseen-socket")?;
         Some(())
     });
+    wait_for_stuck_data(host.server().address());
     arrived_nothing_since(host.server(), before);
 }
 

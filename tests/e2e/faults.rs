@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Promise S4: any fault means deny. And none of them ends more than it has to.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
-use stile_tests::{ALICE, BOB, Client, Fate, Host, Probe, ROOT, Server, until};
+use stile_tests::{
+    ALICE, BOB, Client, Fate, Host, Probe, ROOT, Server, until, wait_for_stuck_data,
+};
 
 /// What "at once" means here: well below any patience and any hold, far above what it takes.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -73,28 +73,6 @@ fn a_hold_that_was_adopted_ends_when_its_user_says_no() {
         .succeeded();
     assert_eq!(held.refused().0, Errno::ECONNABORTED);
     assert_eq!(host.server().accepted(), 0);
-}
-
-/// Waits until a TCP socket to this address has data that nobody has acknowledged.
-#[track_caller]
-fn wait_for_stuck_data(to: SocketAddr) {
-    let SocketAddr::V4(to) = to else {
-        unreachable!("the host's server has an IPv4 address")
-    };
-    // proc(5): remote address as a hexadecimal word in memory order, then the queues.
-    let word = u32::from_ne_bytes(to.ip().octets());
-    let remote = format!("{word:08X}:{:04X}", to.port());
-    until("what was written stays in the socket", || {
-        let table = fs::read_to_string("/proc/net/tcp").expect("procfs");
-        let mut sockets = table.lines().map(|line| line.split_whitespace());
-        let stuck = sockets.any(|mut fields| {
-            fields.nth(2) == Some(&remote)
-                && fields
-                    .nth(1)
-                    .is_some_and(|queues| !queues.starts_with("00000000"))
-        });
-        stuck.then_some(())
-    });
 }
 
 #[test]

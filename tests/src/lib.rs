@@ -32,6 +32,7 @@ mod process;
 mod pty;
 mod sandbox;
 mod server;
+mod sockets;
 mod wait;
 
 pub use audit::{AuditLog, Records};
@@ -47,4 +48,5 @@ pub use process::Running;
 pub use pty::Terminal;
 pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
 pub use server::Server;
+pub use sockets::{wait_for_no_connect, wait_for_stuck_data};
 pub use wait::{PATIENCE, until};
