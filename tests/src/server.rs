@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A server that sends back what it gets, over TCP and UDP, and counts.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,9 +22,8 @@ impl Server {
     /// Starts one on this address, and a port of its choice if that is 0.
     #[must_use]
     pub fn start(address: IpAddr, port: u16) -> Self {
-        let listener = TcpListener::bind((address, port)).unwrap();
+        let (listener, socket) = bind(address, port);
         let address = listener.local_addr().unwrap();
-        let socket = UdpSocket::bind(address).unwrap();
         let server = Self {
             address,
             accepted: Arc::default(),
@@ -94,6 +93,19 @@ impl Drop for Server {
         }
         // Wakes the thread that accepts: it finds nobody who wants its connections.
         let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Takes one port of both protocols.
+fn bind(address: IpAddr, port: u16) -> (TcpListener, UdpSocket) {
+    loop {
+        let listener = TcpListener::bind((address, port)).unwrap();
+        match UdpSocket::bind(listener.local_addr().unwrap()) {
+            Ok(socket) => return (listener, socket),
+            // The kernel chose a port of TCP's that somebody has of UDP's: another one.
+            Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => panic!("{address} port {port}: {error}"),
+        }
     }
 }
 
