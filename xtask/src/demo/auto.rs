@@ -18,6 +18,8 @@ use super::stage::{self, DATABASE, PORT, Stage, TTL};
 use crate::say;
 
 const ENDPOINT: &str = "prod-db";
+/// How long the agent is watched doing nothing.
+const QUIET: Duration = Duration::from_secs(10);
 /// How long any step may take that nothing holds up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -71,8 +73,32 @@ fn tell(stage: &Stage, story: &Story) -> Result<()> {
         TTL.as_secs()
     ));
 
+    idle(stage, story)?;
     measure(stage, &mut phone, &code, story)?;
     verify(stage, story)
+}
+
+/// Tells what the agent costs while nobody connects. It is told, not judged: other things that
+/// happen on this machine, such as a login, wake the agent too.
+fn idle(stage: &Stage, story: &Story) -> Result<()> {
+    let number = |field: &str| -> Result<u64> {
+        let status = stage.agent_status()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let digits = line.and_then(|line| line.split_whitespace().next());
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .with_context(|| format!("the kernel doesn't tell {field}"))
+    };
+    let woken = || number("voluntary_ctxt_switches:");
+    let before = woken()?;
+    std::thread::sleep(QUIET);
+    story.seen(format!(
+        "idle: stiled was woken {} times in {} s, and has {:.1} MiB resident",
+        woken()? - before,
+        QUIET.as_secs(),
+        number("VmRSS:")? as f64 / 1024.0
+    ));
+    Ok(())
 }
 
 /// psql hangs in its connect, and says nothing. Returns the challenge and psql's port.

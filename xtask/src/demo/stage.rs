@@ -241,6 +241,7 @@ impl Stage {
             .stderr(self.log("stiled.log")?)
             .spawn()
             .context("could not start stiled")?;
+        self.write("stiled.pid", &child.id().to_string())?;
         wait_ready(&ready, &mut child)
             .with_context(|| format!("stiled did not come up:\n{}", self.tail("stiled.log")))?;
         self.stile.wait_for_agent(PATIENCE)?;
@@ -249,6 +250,12 @@ impl Stage {
             TTL.as_secs()
         ));
         Ok(())
+    }
+
+    /// What the kernel says of the agent's process (proc_pid_status(5)).
+    pub(super) fn agent_status(&self) -> Result<String> {
+        let pid = std::fs::read_to_string(self.folder.join("stiled.pid"))?;
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("stiled is gone")
     }
 
     /// The last lines of a log of the scene.
