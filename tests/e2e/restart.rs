@@ -72,6 +72,21 @@ fn a_restarted_daemon_adopts_the_gate_and_its_grants() {
 }
 
 #[test]
+fn an_idle_connection_under_an_adopted_grant_is_cut_when_that_is_revoked() {
+    let mut host = Host::start_usual();
+    let authenticator = host.enroll(ALICE);
+    let mut live = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    live.connected();
+    host.kill9();
+    host.start();
+    live.listen();
+    host.stile(ALICE, &["revoke", "--all"]).succeeded();
+    assert_eq!(live.heard(), Err(Errno::ECONNABORTED));
+}
+
+#[test]
 fn a_connection_that_is_held_during_a_restart_goes_on_with_a_code() {
     let mut host = Host::start_usual();
     let authenticator = host.enroll(ALICE);
