@@ -348,3 +348,21 @@ fn a_flood_of_one_user_is_counted_and_keeps_nobody_else_from_being_asked() {
     });
     assert_eq!(host.server().accepted(), 0);
 }
+
+/// A client that lives on keeps nothing of the daemon's: each hold gives its descriptors back.
+#[test]
+fn holds_that_are_over_leave_no_descriptors_behind() {
+    let host = Host::builder().max_hold("1s").build();
+    let open = || {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", host.pid()));
+        folder.expect("the daemon runs").count()
+    };
+    let mut client = host.connect(ALICE);
+    client.refused();
+    let before = open();
+    for _ in 0..3 {
+        client.again();
+        client.refused();
+    }
+    until("the holds are over", || (open() <= before).then_some(()));
+}

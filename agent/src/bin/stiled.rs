@@ -39,7 +39,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
-    if let Err(error) = process::harden() {
+    if let Err(error) = process::harden().and_then(|()| process::raise_descriptors()) {
         tracing::warn!("{error}");
     }
     // Old kernels need it, and then say so when they load the gate.

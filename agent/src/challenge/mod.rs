@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::classify::{Classified, Disposition};
+use tokio::task::AbortHandle;
+
 use crate::clock::BootTime;
 use crate::grant::Terms;
 use crate::ids::{ChallengeId, SocketCookie, Uid};
@@ -32,6 +34,25 @@ pub struct Waiting {
     pub syn: Option<SynPacket>,
     /// When it is refused if nobody has answered.
     pub deadline: BootTime,
+    /// Watches the process while the connection waits.
+    pub watch: Option<ExitWatch>,
+}
+
+/// A watch of a process. It ends, and gives its descriptors back, when this is dropped: a
+/// process may live on for weeks after its connection has stopped waiting.
+#[derive(Debug)]
+pub struct ExitWatch(AbortHandle);
+
+impl From<AbortHandle> for ExitWatch {
+    fn from(task: AbortHandle) -> Self {
+        Self(task)
+    }
+}
+
+impl Drop for ExitWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Waiting {

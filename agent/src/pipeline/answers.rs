@@ -31,6 +31,10 @@ impl Pipeline {
             .visible(id, caller)
             .ok_or(Refusal::NoSuchChallenge)?;
         let (subject, rule) = (challenge.key.subject, challenge.key.rule.clone());
+        // Each answer is written down, also one that isn't looked at.
+        if !self.flood.admits(caller.uid, now.boot) {
+            return Err(Refusal::Busy);
+        }
         let verification = verify_totp(
             &mut self.ledger,
             subject,
@@ -121,6 +125,7 @@ impl Pipeline {
         let numbered = match numbered {
             Ok(numbered) => numbered,
             Err(error) => {
+                let _ = self.ledger.revoke_elevation(elevation);
                 let rule = Some(challenge.key.rule.to_string());
                 self.end_waiting(challenge.waiting, CloseReason::Fault, rule, now);
                 return Err(error.into());

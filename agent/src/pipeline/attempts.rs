@@ -231,6 +231,7 @@ impl Pipeline {
             facts,
             syn: None,
             deadline: now.boot,
+            watch: None,
         };
         self.put_in_force(
             vec![grant],
@@ -276,21 +277,21 @@ impl Pipeline {
             factors: vec![policy::Factor::Totp],
             hold_seconds: hold.as_secs(),
         };
+        let watch = self.watch_exit(&facts);
         let waiting = Waiting {
             facts,
             syn: None,
             deadline,
+            watch,
         };
         match self.challenges.admit(key, terms, waiting, now.boot) {
             Ok(Admission::Joined(id)) => {
                 debug!(challenge = %id, "another connection waits");
-                self.watch_last(id);
                 self.audit.append(&audit::Record::new(now, decision))?;
                 Ok(())
             }
             Ok(Admission::Raised(id)) => {
                 info!(challenge = %id, uid = %subject, "a connection waits for proof");
-                self.watch_last(id);
                 let asked = Event::Challenge(audit::Challenge {
                     challenge: id,
                     ..asked
@@ -307,18 +308,6 @@ impl Pipeline {
                 self.refuse(waiting.facts, rule, reason, CloseReason::Denied, now);
                 Ok(())
             }
-        }
-    }
-
-    /// Watches the process of the connection that joined a challenge last. A rejected one is
-    /// not waiting in its connect any longer: it may end, and come again.
-    fn watch_last(&self, id: ChallengeId) {
-        let last = self
-            .challenges
-            .get(id)
-            .and_then(|challenge| challenge.waiting.last());
-        if let Some(waiting) = last.filter(|waiting| waiting.is_parked()) {
-            self.watch_exit(waiting);
         }
     }
 
@@ -345,6 +334,7 @@ impl Pipeline {
                 facts,
                 syn: None,
                 deadline: now.boot,
+                watch: None,
             }],
             closed,
             rule,

@@ -238,13 +238,15 @@ impl Pipeline {
             // connections that were let through that nobody revoked it.
             return Ok(());
         }
-        self.gate.remove_grant(&live.grant.key())?;
-        if why != Why::Expired {
-            self.gate.bump_epoch()?;
-        }
+        // Each of these is done, whatever becomes of the others.
+        let removed = self.gate.remove_grant(&live.grant.key());
+        let asked = match why {
+            Why::Expired => Ok(()),
+            Why::Revoked(_) => self.gate.bump_epoch(),
+        };
         let flows: Vec<_> = live.flows.into_iter().collect();
         self.sockets.end_all(&flows);
-        Ok(())
+        Ok(removed.and(asked)?)
     }
 
     /// The next time at which something ends by itself.

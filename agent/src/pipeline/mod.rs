@@ -20,9 +20,10 @@ mod revoking;
 mod run;
 mod sockets;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use stile_common::fault;
@@ -30,8 +31,8 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::audit::{AuditLog, Event};
-use crate::challenge::{Challenges, Waiting};
-use crate::classify::{Classified, Classifier, ProcFs};
+use crate::challenge::{Challenges, ExitWatch};
+use crate::classify::{Classified, Classifier, Disposition, ProcFs};
 use crate::clock::{self, BootTime, Now};
 use crate::config::Settings;
 use crate::grant::Grants;
@@ -41,7 +42,7 @@ use crate::ledger::{BootId, Ledger};
 use crate::policy::{Policy, SystemNames};
 use crate::service::Request;
 use crate::sys::cgroup::Cgroup2;
-use crate::sys::netns::NetNs;
+use crate::sys::netns::{NetNs, NetNsId};
 use crate::sys::slices::SliceWatch;
 use crate::verify::Enrollments;
 
@@ -85,6 +86,7 @@ pub struct Pipeline {
     classifier: Classifier,
     hierarchy: Cgroup2,
     netns: NetNs,
+    namespaces: RefCell<HashMap<NetNsId, Weak<NetNs>>>,
     boot: BootId,
     exits: mpsc::UnboundedSender<SocketCookie>,
     known_faults: [u64; fault::COUNT as usize],
@@ -168,27 +170,36 @@ impl Pipeline {
         )
     }
 
-    /// The process's network namespace, if it isn't the daemon's own.
+    /// The process's network namespace, if it isn't the daemon's own. Connections of one
+    /// namespace share one descriptor of it.
     fn foreign_netns(&self, facts: &Classified) -> Option<Arc<NetNs>> {
         let netns = facts.process()?.netns.clone()?;
-        (!netns.same_as(&self.netns)).then_some(netns)
+        if netns.same_as(&self.netns) {
+            return None;
+        }
+        let mut known = self.namespaces.borrow_mut();
+        known.retain(|_, netns| netns.strong_count() > 0);
+        if let Some(same) = known.get(&netns.id()).and_then(Weak::upgrade) {
+            return Some(same);
+        }
+        known.insert(netns.id(), Arc::downgrade(&netns));
+        Some(netns)
     }
 
-    /// Withdraws a held connection when its process ends.
-    fn watch_exit(&self, waiting: &Waiting) {
-        let Some(process) = waiting.facts.process() else {
-            return;
-        };
-        let (pidfd, cookie, exits) = (
-            Arc::clone(&process.pidfd),
-            waiting.cookie(),
-            self.exits.clone(),
-        );
-        tokio::spawn(async move {
+    /// Withdraws a held connection when its process ends. One that was rejected doesn't wait in
+    /// its connect: its process may end, and come again.
+    fn watch_exit(&self, facts: &Classified) -> Option<ExitWatch> {
+        let process = facts.process()?;
+        if facts.disposition != Disposition::Held {
+            return None;
+        }
+        let (pidfd, cookie, exits) = (Arc::clone(&process.pidfd), facts.cookie, self.exits.clone());
+        let watch = tokio::spawn(async move {
             if pidfd.exited().await.is_ok() {
                 let _ = exits.send(cookie);
             }
         });
+        Some(watch.abort_handle().into())
     }
 
     /// Writes down what a flood of attempts was refused.

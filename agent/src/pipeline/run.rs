@@ -175,6 +175,7 @@ impl Pipeline {
             grants: Grants::default(),
             procfs: ProcFs::default(),
             classifier,
+            namespaces: std::cell::RefCell::default(),
             netns: NetNs::own().map_err(|error| system("this network namespace", error))?,
             boot: BootId::from(clock::boot_id().map_err(|error| system("the boot id", error))?),
             exits,

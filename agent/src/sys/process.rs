@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_dumpable;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
 /// What the kernel refused.
@@ -27,6 +27,18 @@ pub fn harden() -> Result<(), ProcessError> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
     umask(Mode::from_bits_truncate(0o077));
     Ok(())
+}
+
+/// Lifts the limit of open descriptors to what this process may have. A connection that waits
+/// takes three, and one user may have a thousand of them; the usual limit is 1024
+/// (systemd.exec(5)).
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn raise_descriptors() -> Result<(), ProcessError> {
+    let failed = || failed("lift the limit of open descriptors (RLIMIT_NOFILE)");
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(failed())
 }
 
 /// Lifts the limit of locked memory. Kernels before 5.11 charge eBPF maps to it; on later
@@ -66,7 +78,6 @@ mod tests {
     use std::process::Command;
 
     use nix::sys::prctl::get_dumpable;
-    use nix::sys::resource::getrlimit;
 
     use super::*;
 
