@@ -33,6 +33,7 @@ mod pty;
 mod sandbox;
 mod server;
 mod sockets;
+mod unavailable;
 mod wait;
 
 pub use audit::{AuditLog, Records};
@@ -49,4 +50,5 @@ pub use pty::Terminal;
 pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
 pub use server::Server;
 pub use sockets::{wait_for_no_connect, wait_for_stuck_data};
+pub use unavailable::cannot_run;
 pub use wait::{PATIENCE, until};

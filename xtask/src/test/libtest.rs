@@ -20,6 +20,9 @@ pub(super) enum Line<'a> {
     Failed(&'a str),
     /// `test a::b ... ignored, why`: the name with the reason.
     Ignored(&'a str),
+    /// `test a::b ... cannot run here: why`: the name with the reason. It is no result: the
+    /// harness counts the test as passed.
+    CannotRun(&'a str),
 }
 
 /// Reads one line; `None` for any other.
@@ -34,6 +37,9 @@ pub(super) fn parse(line: &str) -> Option<Line<'_>> {
     let (name, outcome) = rest.split_once(" ... ")?;
     if outcome.starts_with("FAILED") {
         return Some(Line::Failed(name));
+    }
+    if outcome.starts_with("cannot run here: ") {
+        return Some(Line::CannotRun(rest));
     }
     // A child process that a test starts from its own binary is no test that could have run.
     let is_test = outcome.starts_with("ignored") && !outcome.contains(NOT_A_TEST);
@@ -71,6 +77,13 @@ mod tests {
             parse("test c ... ignored, needs a VM\n"),
             Some(Line::Ignored("c ... ignored, needs a VM"))
         );
+    }
+
+    #[test]
+    fn a_test_that_cannot_run_is_named_with_its_reason() {
+        let line = "test a::b ... cannot run here: no MPTCP\n";
+        let named = "a::b ... cannot run here: no MPTCP";
+        assert_eq!(parse(line), Some(Line::CannotRun(named)));
     }
 
     #[test]

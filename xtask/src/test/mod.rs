@@ -130,6 +130,7 @@ fn follow(output: impl Read, suite: &Suite, tally: &mut Tally) -> usize {
             }
             Some(libtest::Line::Failed(test)) => tally.failed(suite, test),
             Some(libtest::Line::Ignored(test)) => tally.ignored(suite, test),
+            Some(libtest::Line::CannotRun(test)) => tally.cannot_run(suite, test),
             None => {}
         }
         line.clear();

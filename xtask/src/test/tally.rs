@@ -13,6 +13,8 @@ pub(super) struct Tally {
     counts: Counts,
     failures: Vec<String>,
     not_run: Vec<String>,
+    /// Of those that the harness counts as passed.
+    cannot_run: u64,
     blocked: bool,
 }
 
@@ -30,6 +32,12 @@ impl Tally {
 
     /// A test says itself that it doesn't run here.
     pub(super) fn ignored(&mut self, suite: &Suite, test: &str) {
+        self.not_run.push(format!("{suite}: {test}"));
+    }
+
+    /// A test has found out that it can't run here. The harness will count it as passed.
+    pub(super) fn cannot_run(&mut self, suite: &Suite, test: &str) {
+        self.cannot_run += 1;
         self.not_run.push(format!("{suite}: {test}"));
     }
 
@@ -66,7 +74,8 @@ impl Tally {
         for name in &self.failures {
             say::failed(name);
         }
-        let Counts { passed, failed } = self.counts;
+        let Counts { failed, .. } = self.counts;
+        let passed = self.passed();
         if passed + failed == 0 {
             say::failed("no test was run");
         }
@@ -78,11 +87,12 @@ impl Tally {
         }
     }
 
+    fn passed(&self) -> u64 {
+        self.counts.passed.saturating_sub(self.cannot_run)
+    }
+
     fn is_success(&self) -> bool {
-        self.counts.failed == 0
-            && self.failures.is_empty()
-            && !self.blocked
-            && self.counts.passed > 0
+        self.counts.failed == 0 && self.failures.is_empty() && !self.blocked && self.passed() > 0
     }
 }
 
@@ -111,6 +121,13 @@ mod tests {
         assert!(!tally.is_success());
         let mut tally = passed(5);
         tally.finished(&Suite::Unit, 0, ExitStatus::from_raw(0));
+        assert!(!tally.is_success());
+    }
+
+    #[test]
+    fn a_test_that_cannot_run_has_not_passed() {
+        let mut tally = passed(1);
+        tally.cannot_run(&Suite::Gate, "a ... cannot run here: no MPTCP");
         assert!(!tally.is_success());
     }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Promises S1 and S8: whatever API a gated process uses, no byte of it reaches a protected
+//! endpoint without a grant; and what isn't protected is none of the gate's business.
+//!
+//! Each way is tried twice: first without the gate, which shows that the way leads to the
+//! server at all, then with it. `docs/security.md` has the table of all ways.
+
+mod addresses;
+mod connecting;
+mod datagrams;
+mod passing;
+mod raw;
+mod sockets;
+mod ways;
