@@ -6,6 +6,9 @@ use crate::assert_layout;
 /// Most ranges of gated uids that a [`Config`] holds.
 pub const MAX_UID_RANGES: usize = 16;
 
+/// Most NAT64 prefixes that a [`Config`] holds.
+pub const MAX_NAT64_PREFIXES: usize = 4;
+
 /// The subject of a [`FirstKey`] that stands for everybody who has no entry of their own.
 ///
 /// `(uid_t)-1` is never a real uid (`setresuid(2)`).
@@ -26,6 +29,17 @@ pub struct UidRange {
 }
 assert_layout!(UidRange, 8, 4);
 
+/// A prefix below which IPv6 addresses stand for IPv4 addresses (RFC 6052).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nat64Prefix {
+    /// The prefix, in network byte order; zero beyond `len`.
+    pub words: [u32; 4],
+    /// Its length in bits: 32, 40, 48, 56, 64 or 96 (RFC 6052 2.2); 0 is no prefix.
+    pub len: u32,
+}
+assert_layout!(Nat64Prefix, 20, 4);
+
 /// The gate's settings, one element of the map `CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +49,32 @@ pub struct Config {
     /// Longest time, in nanoseconds, that the daemon may leave an attempt unread before the
     /// gate takes it for dead and refuses at once.
     pub patience_ns: u64,
+    /// What an attempt costs its subject, in nanoseconds: one over the rate that is admitted
+    /// for ever.
+    pub attempt_ns: u64,
+    /// How far, in nanoseconds, a subject's attempts may run ahead of that rate.
+    pub ahead_ns: u64,
+    /// The same while the ring of attempts is more than half full, so that one subject can't
+    /// take the place of all others.
+    pub ahead_busy_ns: u64,
     /// Counts what makes sockets ask for their grant again: revocation, reload.
     pub epoch: u32,
+    /// Counts what makes sockets that weren't gated be judged again: start, reload.
+    pub generation: u32,
     /// Depth of `user.slice` below the root of the hierarchy (the root is 0).
     pub user_slice_level: u32,
     /// `TCP_SYNCNT` of a held socket; 0 leaves the socket's own.
     pub syn_count: u32,
     /// How many of `uids` count.
     pub uid_ranges: u32,
+    /// How many of `nat64` count.
+    pub nat64_prefixes: u32,
     /// Gated uids.
     pub uids: [UidRange; MAX_UID_RANGES],
+    /// What NAT64 translates on the way.
+    pub nat64: [Nat64Prefix; MAX_NAT64_PREFIXES],
 }
-assert_layout!(Config, 32 + 8 * MAX_UID_RANGES, 8);
+assert_layout!(Config, 64 + 8 * MAX_UID_RANGES + 20 * MAX_NAT64_PREFIXES, 8);
 
 /// Key of the map `FIRST`: what happens when this subject first reaches this endpoint.
 #[repr(C)]

@@ -28,6 +28,22 @@ pub struct GrantKey {
 }
 assert_layout!(GrantKey, 16, 8);
 
+/// Value of the map `BUDGETS`: how much of the daemon's attention a subject has taken.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// When all of its attempts so far would have been made at the rate that is admitted for
+    /// ever: the theoretical arrival time of the generic cell rate algorithm (ITU-T I.371).
+    pub due_ns: u64,
+    /// Attempts that were refused because it had no budget left.
+    pub refused: u64,
+}
+assert_layout!(Budget, 16, 8);
+
+/// The flag in a key of `BUDGETS` of a cgroup's id, where nobody knows yet whose session it is;
+/// without it the key is a uid.
+pub const BUDGET_OF_SESSION: u64 = 1 << 63;
+
 /// Value of the map `GRANTS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,8 +17,11 @@ mod socket;
 #[cfg(feature = "user")]
 mod user;
 
-pub use config::{Config, FirstKey, MAX_UID_RANGES, UID_ANY, UID_UNKNOWN, UidRange, first};
-pub use grant::{ENDPOINT_ANY, GrantKey, GrantValue, scope};
+pub use config::{
+    Config, FirstKey, MAX_NAT64_PREFIXES, MAX_UID_RANGES, Nat64Prefix, UID_ANY, UID_UNKNOWN,
+    UidRange, first,
+};
+pub use grant::{BUDGET_OF_SESSION, Budget, ENDPOINT_ANY, GrantKey, GrantValue, scope};
 pub use port::{MAX_CLASS_PORTS, PORT_UNKNOWN, PortClass, PortRange, protocol};
 pub use record::{
     Attempt, Cut, MAX_SYN, SHORT_SYN, Syn, SynHeader, disposition, fault, record_kind,
@@ -26,7 +29,7 @@ pub use record::{
 pub use socket::{SocketState, verdict};
 
 /// Version of everything in this crate. A daemon adopts pinned maps of its own version only.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Asserts size and alignment of a shared type at compile time.
 macro_rules! assert_layout {

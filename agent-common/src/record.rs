@@ -55,8 +55,10 @@ pub mod fault {
     pub const FLOW_LOST: u32 = 8;
     /// Not a denial: a SYN that could not be captured; its retransmission will be sent.
     pub const SYN_LOST: u32 = 9;
+    /// The subject made more attempts than it may.
+    pub const THROTTLED: u32 = 10;
     /// How many kinds there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 }
 
 /// A connect to a protected endpoint, by a gated subject.

@@ -13,6 +13,9 @@ pub mod verdict {
     pub const GRANTED: u32 = 3;
     /// Its grant has ended: nothing leaves.
     pub const CUT: u32 = 4;
+    /// Says nothing about the socket's packets, each of which is judged on its own: datagrams
+    /// of it were reported as passing under `grant`.
+    pub const REPORTED: u32 = 5;
 }
 
 /// Value of the socket storage `SOCKETS`.
@@ -25,7 +28,8 @@ pub struct SocketState {
     pub endpoint: u32,
     /// Who was judged.
     pub subject: u32,
-    /// [`crate::Config::epoch`] when it was judged.
+    /// [`crate::Config::epoch`] when it was judged; [`crate::Config::generation`] if `verdict`
+    /// is EXEMPT or HELD.
     pub epoch: u32,
     /// When its packets stop, if `verdict` is GRANTED.
     pub cut_ns: u64,
@@ -34,7 +38,7 @@ pub struct SocketState {
     /// The cgroup of the session that it was judged in, if `subject` is
     /// [`crate::UID_UNKNOWN`]: the daemon finds out whose it is.
     pub session: u64,
-    /// 1 once the first SYN was captured.
+    /// 1 once the first SYN was captured, or the first datagram reported.
     pub captured: u32,
     /// Zero.
     pub reserved: u32,

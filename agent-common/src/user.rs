@@ -5,7 +5,7 @@
     reason = "aya::Pod is an unsafe trait; only this crate can say it of these types"
 )]
 
-use crate::{Attempt, Config, FirstKey, GrantKey, GrantValue, PortClass, SocketState};
+use crate::{Attempt, Budget, Config, FirstKey, GrantKey, GrantValue, PortClass, SocketState};
 
 /// Says that a type may be copied to and from a map byte by byte.
 macro_rules! pod {
@@ -18,6 +18,7 @@ macro_rules! pod {
 
 pod!(
     Attempt,
+    Budget,
     Config,
     FirstKey,
     GrantKey,

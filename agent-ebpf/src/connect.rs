@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! The connect hooks: one question, and on the fast path nothing else.
+//! The connect and sendmsg hooks: one question, and on the fast path nothing else.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::programs::SockAddrContext;
 use stile_common::{GrantValue, SocketState, disposition, fault, protocol, verdict};
 use stile_gate::{Address, Destination, Tables as _, Verdict, judge_connect};
 
-use crate::maps::{HOLD4, HOLD6, KernelTables, SOCKETS, count};
+use crate::maps::{ASK4, ASK6, HOLD4, HOLD6, KernelTables, SOCKETS, count};
 use crate::process::Connecting;
 use crate::{ALLOW, REFUSE, report};
 
 /// Which hook it is.
 #[derive(Clone, Copy)]
-pub enum Family {
-    /// An IPv4 address was given.
-    V4,
-    /// An IPv6 address was given.
-    V6,
+pub enum Hook {
+    /// A connect to an IPv4 address.
+    Connect4,
+    /// A connect to an IPv6 address.
+    Connect6,
+    /// A datagram to an IPv4 address.
+    Send4,
+    /// A datagram to an IPv6 address.
+    Send6,
 }
 
-/// Judges a connect. What needs the daemon goes on in the hold program.
+/// Judges an attempt. What needs the daemon goes on in the program behind the hook's array.
 #[inline(always)]
-pub fn connect(context: &SockAddrContext, family: Family) -> i32 {
-    judge(context, family, |_, _| {
-        let next = match family {
-            Family::V4 => &HOLD4,
-            Family::V6 => &HOLD6,
+pub fn enter(context: &SockAddrContext, hook: Hook) -> i32 {
+    judge(context, hook, |_, _| {
+        let next = match hook {
+            Hook::Connect4 => &HOLD4,
+            Hook::Connect6 => &HOLD6,
+            Hook::Send4 => &ASK4,
+            Hook::Send6 => &ASK6,
         };
         // SAFETY: nothing here needs to be dropped. If the daemon is gone the array is empty
         // and the call returns.
@@ -45,14 +51,14 @@ pub struct Ask {
     pub first: u32,
 }
 
-/// Judges a connect, acts on the verdict, and leaves what needs the daemon to `ask`.
+/// Judges an attempt, acts on the verdict, and leaves what needs the daemon to `ask`.
 #[inline(always)]
 pub fn judge(
     context: &SockAddrContext,
-    family: Family,
+    hook: Hook,
     ask: impl FnOnce(&Destination, Ask) -> i32,
 ) -> i32 {
-    let destination = destination(context, family);
+    let destination = destination(context, hook);
     match judge_connect(&KernelTables, &Connecting(context), &destination) {
         Verdict::Unprotected => {
             forget(context, &destination);
@@ -62,6 +68,7 @@ pub fn judge(
             let state = SocketState {
                 verdict: verdict::EXEMPT,
                 endpoint,
+                epoch: generation(),
                 ..FRESH
             };
             remember(context, &destination, state)
@@ -73,9 +80,13 @@ pub fn judge(
         } => {
             let epoch = KernelTables.config().map_or(0, |config| config.epoch);
             let GrantValue { cut_ns, grant, .. } = grant;
-            let verdict = verdict::GRANTED;
+            let is_tcp = destination.protocol == protocol::TCP;
             let state = SocketState {
-                verdict,
+                verdict: if is_tcp {
+                    verdict::GRANTED
+                } else {
+                    verdict::REPORTED
+                },
                 endpoint,
                 subject,
                 epoch,
@@ -83,8 +94,15 @@ pub fn judge(
                 grant,
                 ..FRESH
             };
-            let stored = remember(context, &destination, state);
-            if stored == ALLOW {
+            let is_new = if is_tcp {
+                if remember(context, &destination, state) == REFUSE {
+                    return REFUSE;
+                }
+                true
+            } else {
+                is_unreported(context, state)
+            };
+            if is_new {
                 let disposition = disposition::GRANTED;
                 let outcome = report::Outcome {
                     disposition,
@@ -94,7 +112,7 @@ pub fn judge(
                 };
                 report::flow(context, &destination, outcome);
             }
-            stored
+            ALLOW
         }
         Verdict::Ask {
             endpoint,
@@ -148,6 +166,34 @@ pub fn remember(context: &SockAddrContext, to: &Destination, mut state: SocketSt
     ALLOW
 }
 
+/// True for the first datagram of a socket under a grant. Each is judged on its own, but one
+/// record for all of them is enough.
+#[inline(always)]
+fn is_unreported(context: &SockAddrContext, mut state: SocketState) -> bool {
+    // SAFETY: as in remember(). Two CPUs that write at once report twice.
+    unsafe {
+        let stored = SOCKETS.get_or_insert_ptr_mut(context, Some(&mut state));
+        if stored.is_null() {
+            return true;
+        }
+        if (*stored).captured == 1
+            && (*stored).grant == state.grant
+            && (*stored).endpoint == state.endpoint
+        {
+            return false;
+        }
+        *stored = state;
+        (*stored).captured = 1;
+    }
+    true
+}
+
+/// By which reading of the policy a socket that isn't gated, or is held, was judged.
+#[inline(always)]
+pub fn generation() -> u32 {
+    KernelTables.config().map_or(0, |config| config.generation)
+}
+
 /// Removes the verdict of an earlier connect of the same socket.
 #[inline(always)]
 pub fn forget(context: &SockAddrContext, to: &Destination) {
@@ -157,18 +203,18 @@ pub fn forget(context: &SockAddrContext, to: &Destination) {
     }
 }
 
-/// Reads where the connect goes. Each field is read on its own and once: the verifier knows
+/// Reads where the attempt goes. Each field is read on its own and once: the verifier knows
 /// the context's fields by their offsets and sizes.
 #[inline(always)]
-pub fn destination(context: &SockAddrContext, family: Family) -> Destination {
+pub fn destination(context: &SockAddrContext, hook: Hook) -> Destination {
     let raw = context.as_ptr().cast::<aya_ebpf::bindings::bpf_sock_addr>();
     // SAFETY: the context is valid while the hook runs.
     unsafe {
-        let address = match family {
-            Family::V4 => {
+        let address = match hook {
+            Hook::Connect4 | Hook::Send4 => {
                 Address::from_v4((&raw const (*raw).user_ip4).read_volatile().to_ne_bytes())
             }
-            Family::V6 => {
+            Hook::Connect6 | Hook::Send6 => {
                 let words = (&raw const (*raw).user_ip6).cast::<u32>();
                 Address::from_v6([
                     words.read_volatile(),

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-//! What happens to a connect without a grant, while the daemon lives.
+//! What happens to an attempt without a grant, while the daemon lives.
 
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::bpf_setsockopt;
 use aya_ebpf::programs::SockAddrContext;
-use stile_common::{Attempt, SocketState, UID_UNKNOWN, disposition, fault, first, verdict};
-use stile_gate::{Destination, Tables as _, session_of};
+use stile_common::{
+    Attempt, Budget, Config, SocketState, UID_UNKNOWN, disposition, fault, first, verdict,
+};
+use stile_gate::{Destination, Tables as _, budget_of, session_of, spend};
 
-use crate::connect::{FRESH, Family, forget, judge, remember};
-use crate::maps::{HELD, KernelTables, UNREAD, count};
+use crate::connect::{Ask, FRESH, Hook, forget, generation, judge, remember};
+use crate::maps::{ATTEMPTS, ATTEMPTS_SIZE, BUDGETS, HELD, KernelTables, UNREAD, count};
 use crate::process::Connecting;
 use crate::{ALLOW, REFUSE, report};
 
@@ -19,13 +21,16 @@ const ANY: u64 = 0;
 const SOL_TCP: i32 = 6;
 const TCP_SYNCNT: i32 = 7;
 
-/// Holds, rejects or denies. The connect is judged anew: what the first program found can't be
+/// `BPF_RB_AVAIL_DATA`: how many bytes of a ring are unread.
+const UNREAD_BYTES: u64 = 0;
+
+/// Holds, rejects or denies. The attempt is judged anew: what the first program found can't be
 /// handed over, and a grant may have come in between.
 #[inline(always)]
-pub fn ask(context: &SockAddrContext, family: Family) -> i32 {
-    judge(context, family, |destination, ask| {
-        if is_silent() {
-            count(fault::DAEMON_SILENT);
+pub fn ask(context: &SockAddrContext, hook: Hook) -> i32 {
+    judge(context, hook, |destination, ask| {
+        if let Err(fault) = admit(context, &ask) {
+            count(fault);
             return REFUSE;
         }
         let disposition = match ask.first {
@@ -45,7 +50,8 @@ pub fn ask(context: &SockAddrContext, family: Family) -> i32 {
             report::write(record.as_mut_ptr(), context, destination, outcome);
             record.assume_init_ref()
         };
-        if disposition == disposition::HELD {
+        // A datagram is never held (judge_connect), and its program has nothing to hold with.
+        if disposition == disposition::HELD && matches!(hook, Hook::Connect4 | Hook::Connect6) {
             return hold(context, destination, attempt);
         }
         if report::to_daemon(attempt).is_err() {
@@ -66,6 +72,7 @@ fn hold(context: &SockAddrContext, destination: &Destination, attempt: &Attempt)
         verdict: verdict::HELD,
         endpoint: attempt.endpoint,
         subject: attempt.subject,
+        epoch: generation(),
         session,
         ..FRESH
     };
@@ -94,22 +101,56 @@ fn write_down(attempt: &Attempt) -> Result<(), u32> {
     Ok(())
 }
 
-/// True if the daemon has left an attempt unread for longer than its patience.
+/// Lets an attempt go to the daemon: if that reads what it is told, and if the subject has not
+/// told it too much already.
 #[inline(always)]
-fn is_silent() -> bool {
+fn admit(context: &SockAddrContext, ask: &Ask) -> Result<(), u32> {
     let (Some(unread), Some(config)) = (UNREAD.get_ptr_mut(0), KernelTables.config()) else {
-        return true;
+        return Err(fault::INCONSISTENT);
     };
     let now = KernelTables.now();
     // SAFETY: the element lives as long as the map; it is one aligned word, which the daemon
-    // sets to 0 and the gate to a time. Whichever of two gates writes, the time is right.
+    // sets to 0 and the gate to a time.
+    let since = unsafe { unread.read_volatile() };
+    if since != 0 && now > since && now - since > config.patience_ns {
+        return Err(fault::DAEMON_SILENT);
+    }
+    if !has_budget(context, config, ask.subject, now) {
+        return Err(fault::THROTTLED);
+    }
+    if since == 0 {
+        // SAFETY: as above. Whichever of two gates writes, the time is right.
+        unsafe { unread.write_volatile(now) };
+    }
+    Ok(())
+}
+
+/// Takes the attempt out of its subject's budget. Two CPUs that write at once may take one for
+/// two.
+#[inline(always)]
+fn has_budget(context: &SockAddrContext, config: &Config, subject: u32, now: u64) -> bool {
+    let busy = ATTEMPTS.query(UNREAD_BYTES) > ATTEMPTS_SIZE / 2;
+    let key = budget_of(&KernelTables, &Connecting(context), subject);
+    let Some(budget) = BUDGETS.get_ptr_mut(key) else {
+        let first = Budget {
+            due_ns: now + config.attempt_ns,
+            refused: 0,
+        };
+        return BUDGETS.insert(key, first, ANY).is_ok();
+    };
+    // SAFETY: the kernel keeps the element until the program ends; both fields are aligned
+    // words.
     unsafe {
-        let since = unread.read_volatile();
-        if since == 0 {
-            unread.write_volatile(now);
-            return false;
+        match spend(config, (*budget).due_ns, now, busy) {
+            Some(due) => {
+                (*budget).due_ns = due;
+                true
+            }
+            None => {
+                (*budget).refused += 1;
+                false
+            }
         }
-        now > since && now - since > config.patience_ns
     }
 }
 

@@ -5,9 +5,9 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use stile_common::{
-    Attempt, Config, FirstKey, GrantKey, GrantValue, PortClass, SocketState, fault,
+    Attempt, Budget, Config, FirstKey, GrantKey, GrantValue, PortClass, SocketState, fault,
 };
 use stile_gate::{Address, Tables};
 
@@ -44,10 +44,16 @@ pub static HELD: HashMap<u64, Attempt> = HashMap::with_max_entries(1 << 15, NO_P
 /// Attempts that need the daemon: wakes it. Room for 4,000 attempts with their SYN. The ring is
 /// mapped twice over into the daemon, and counts there.
 #[map]
-pub static ATTEMPTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+pub static ATTEMPTS: RingBuf = RingBuf::with_byte_size(ATTEMPTS_SIZE as u32, 0);
+/// Its size in bytes.
+pub const ATTEMPTS_SIZE: u64 = 1 << 20;
 /// Connections that a grant let through: doesn't wake it.
 #[map]
 pub static FLOWS: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
+/// How much of the daemon's attention each subject has taken. One that is forgotten begins
+/// anew.
+#[map]
+pub static BUDGETS: LruHashMap<u64, Budget> = LruHashMap::with_max_entries(1 << 14, 0);
 /// Since when the daemon has left something unread; 0 if it hasn't.
 #[map]
 pub static UNREAD: Array<u64> = Array::with_max_entries(1, 0);
@@ -61,6 +67,12 @@ pub static HOLD4: ProgramArray = ProgramArray::with_max_entries(1, 0);
 /// Where `stile_connect6` goes on.
 #[map]
 pub static HOLD6: ProgramArray = ProgramArray::with_max_entries(1, 0);
+/// Where `stile_sendmsg4` goes on.
+#[map]
+pub static ASK4: ProgramArray = ProgramArray::with_max_entries(1, 0);
+/// Where `stile_sendmsg6` goes on.
+#[map]
+pub static ASK6: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// Counts a fault.
 #[inline(always)]

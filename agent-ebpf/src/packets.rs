@@ -9,49 +9,64 @@ use stile_common::{
     Cut, ENDPOINT_ANY, MAX_SYN, SHORT_SYN, SocketState, Syn, SynHeader, UID_UNKNOWN, fault,
     protocol, record_kind, verdict,
 };
-use stile_gate::{Packet, Process as _, Tables as _, judge_unseen, kept_grant, live_grant, parse};
+use stile_gate::{
+    Direction, Packet, Process as _, Tables as _, judge_packet, kept_grant, live_grant, parse,
+};
 
+use crate::connect::generation;
 use crate::maps::{ATTEMPTS, KernelTables, SOCKETS, count};
 use crate::process::Sending;
 use crate::{ALLOW, REFUSE, report};
 
-/// Judges a packet that leaves a socket.
+/// Judges a packet that leaves a socket, or one that arrives at it: what a server sends after
+/// the end of a grant is not for the client, even if nobody is there to end the connection.
 #[inline(always)]
-pub fn egress(context: &SkBuffContext) -> i32 {
+pub fn judge(context: &SkBuffContext, direction: Direction) -> i32 {
     let skb = context.as_ptr().cast::<__sk_buff>();
     let Some(sk) = socket_of(skb) else {
         return ALLOW;
     };
-    match state_of(sk) {
-        Some(state) if state.verdict == verdict::EXEMPT && state.endpoint == ENDPOINT_ANY => ALLOW,
-        Some(state) if is_tcp(sk) => tracked(skb, state),
-        _ => untracked(skb),
+    let state = state_of(sk);
+    if let Some(state) = &state
+        && state.verdict == verdict::EXEMPT
+        && state.endpoint == ENDPOINT_ANY
+    {
+        return ALLOW;
     }
-}
-
-/// Judges a packet that arrives: what a server sends after the end of a grant is not for the
-/// client, even if nobody is there to end the connection. A socket that no connect hook has
-/// judged gets no answer, because nothing that it asks leaves.
-#[inline(always)]
-pub fn ingress(context: &SkBuffContext) -> i32 {
-    let skb = context.as_ptr().cast::<__sk_buff>();
-    let Some(sk) = socket_of(skb) else {
-        return ALLOW;
-    };
-    let Some(state) = state_of(sk) else {
-        return ALLOW;
-    };
-    match state.verdict {
-        verdict::EXEMPT => ALLOW,
-        verdict::GRANTED => granted(skb, state),
-        verdict::HELD => {
-            if release(skb, state) {
-                ALLOW
-            } else {
-                REFUSE
+    // A verdict counts for the packets of a TCP socket only: no other is bound to one
+    // destination.
+    let mut state = state.filter(|_| is_tcp(sk));
+    if let Some(state) = &mut state {
+        // One that wasn't gated, or is held, by an earlier policy is judged again by its packet.
+        let is_stale = state.epoch != generation();
+        match state.verdict {
+            verdict::GRANTED => return granted(skb, state),
+            verdict::HELD => {
+                if release(skb, state) {
+                    return ALLOW;
+                }
+                if !is_stale {
+                    return park(skb, state, direction);
+                }
             }
+            verdict::EXEMPT if !is_stale => return ALLOW,
+            verdict::EXEMPT => {}
+            _ => return REFUSE,
         }
-        _ => REFUSE,
+    }
+    match (unseen(skb, direction), state) {
+        // The policy may protect or gate something else than when the socket was connected.
+        (Packet::Free, Some(state)) => {
+            state.verdict = verdict::EXEMPT;
+            state.epoch = generation();
+            ALLOW
+        }
+        (_, Some(state)) if state.verdict == verdict::HELD => park(skb, state, direction),
+        (Packet::Free | Packet::Granted, _) => ALLOW,
+        (Packet::Drop(fault), _) => {
+            count(fault);
+            REFUSE
+        }
     }
 }
 
@@ -68,17 +83,6 @@ fn socket_of(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
         }
         let sk = bpf_sk_fullsock(sk);
         (!sk.is_null()).then_some(sk)
-    }
-}
-
-/// A TCP socket that passed a connect hook.
-#[inline(always)]
-fn tracked(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
-    match state.verdict {
-        verdict::EXEMPT => ALLOW,
-        verdict::GRANTED => granted(skb, state),
-        verdict::HELD => held(skb, state),
-        _ => REFUSE,
     }
 }
 
@@ -110,13 +114,10 @@ fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
     REFUSE
 }
 
-/// Goes on if a grant has come, else stays parked and hands out its first SYN.
+/// Stays parked, and hands out its first SYN.
 #[inline(always)]
-fn held(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
-    if release(skb, state) {
-        return ALLOW;
-    }
-    if state.captured == 0 {
+fn park(skb: *mut __sk_buff, state: &mut SocketState, direction: Direction) -> i32 {
+    if state.captured == 0 && direction == Direction::Leaving {
         if capture(skb, Sending(skb).cookie()) {
             state.captured = 1;
         } else {
@@ -187,24 +188,19 @@ fn capture_into<const N: usize>(skb: *mut __sk_buff, cookie: u64, len: u32) -> b
     }
 }
 
-/// A socket that no connect hook has judged, or one that isn't bound to one destination.
+/// Judges a packet of a socket that no connect hook has judged, or of one that isn't bound to
+/// one destination.
 #[inline(always)]
-fn untracked(skb: *mut __sk_buff) -> i32 {
+fn unseen(skb: *mut __sk_buff, direction: Direction) -> Packet {
     let load = |offset: u32| {
         let mut word = [0_u8; 4];
         // SAFETY: four bytes are copied into four.
         let copied = unsafe { bpf_skb_load_bytes(skb.cast(), offset, word.as_mut_ptr().cast(), 4) };
         (copied == 0).then_some(word)
     };
-    let Some(parsed) = parse(load) else {
-        return ALLOW;
-    };
-    match judge_unseen(&KernelTables, &Sending(skb), &parsed.destination) {
-        Packet::Pass => ALLOW,
-        Packet::Drop(fault) => {
-            count(fault);
-            REFUSE
-        }
+    match parse(load, direction) {
+        Some(parsed) => judge_packet(&KernelTables, &Sending(skb), &parsed),
+        None => Packet::Free,
     }
 }
 

@@ -2,11 +2,13 @@
 //! The decision itself, cheapest question first.
 
 use stile_common::{
-    Config, ENDPOINT_ANY, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES,
-    PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN, fault, first, protocol, scope,
+    BUDGET_OF_SESSION, Config, ENDPOINT_ANY, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS,
+    MAX_NAT64_PREFIXES, MAX_UID_RANGES, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN,
+    fault, first, protocol, scope,
 };
 
 use crate::destination::{Address, Destination};
+use crate::packet::Parsed;
 
 /// The maps that the daemon fills.
 pub trait Tables {
@@ -109,14 +111,29 @@ pub fn judge_connect(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Packet {
-    /// It may leave.
-    Pass,
-    /// It may not; one of [`fault`].
+    /// It is none of the gate's business, or its process isn't gated.
+    Free,
+    /// It passes under a grant.
+    Granted,
+    /// It may not pass; one of [`fault`].
     Drop(u32),
 }
 
 /// Judges a packet of a socket that no connect hook has seen, and of every socket that isn't
-/// bound to one destination: raw sockets, unconnected UDP, sockets older than the agent.
+/// bound to one destination: raw sockets, unconnected UDP, sockets older than the agent. One
+/// with a source route is nobody's who is gated: where it ends can't be told.
+#[inline(always)]
+pub fn judge_packet(tables: &impl Tables, socket: &impl Process, parsed: &Parsed) -> Packet {
+    if parsed.routed && parsed.destination.has_ports() {
+        return match tables.config() {
+            Some(config) if subject_of(tables, config, socket).is_none() => Packet::Free,
+            _ => Packet::Drop(fault::UNPARSED),
+        };
+    }
+    judge_unseen(tables, socket, &parsed.destination)
+}
+
+/// Judges such a packet by its destination.
 #[inline(always)]
 pub fn judge_unseen(
     tables: &impl Tables,
@@ -124,14 +141,34 @@ pub fn judge_unseen(
     destination: &Destination,
 ) -> Packet {
     match judge_connect(tables, socket, destination) {
-        Verdict::Unprotected | Verdict::Exempt(_) | Verdict::Granted { .. } => Packet::Pass,
+        // A grant is for one endpoint, and what can't be read may go to another one there.
+        Verdict::Granted { .. } if destination.port == PORT_UNKNOWN => {
+            Packet::Drop(fault::UNPARSED)
+        }
+        Verdict::Unprotected | Verdict::Exempt(_) => Packet::Free,
+        Verdict::Granted { .. } => Packet::Granted,
         Verdict::Ask { .. } if destination.port == PORT_UNKNOWN => Packet::Drop(fault::UNPARSED),
+        // A connection that is older than the gate and was left alone.
+        Verdict::Ask { endpoint, .. } if is_kept(tables, socket.cookie(), endpoint) => {
+            Packet::Granted
+        }
         Verdict::Ask { .. } => Packet::Drop(fault::UNSEEN_SOCKET),
         Verdict::Fault(fault) => Packet::Drop(fault),
     }
 }
 
-/// The endpoint that a destination belongs to; 0 if none.
+/// True if the daemon has let this one socket be.
+#[inline(always)]
+fn is_kept(tables: &impl Tables, cookie: u64, endpoint: u32) -> bool {
+    let grant = tables.grant(&GrantKey {
+        id: cookie,
+        scope: scope::SOCKET,
+        endpoint,
+    });
+    grant.is_some_and(|grant| tables.now() < grant.cut_ns)
+}
+
+/// The endpoint that a destination belongs to, if need be behind NAT64; 0 if none.
 ///
 /// # Errors
 /// [`fault::INCONSISTENT`] if the prefix names a class that isn't there.
@@ -140,7 +177,38 @@ pub fn endpoint_of(tables: &impl Tables, destination: &Destination) -> Result<u3
     if !destination.has_ports() {
         return Ok(0);
     }
-    let Some(class) = tables.class_of(&destination.address) else {
+    let endpoint = endpoint_at(tables, &destination.address, destination)?;
+    if endpoint != 0 || destination.address.v4().is_some() {
+        return Ok(endpoint);
+    }
+    match embedded_v4(tables, &destination.address) {
+        Some(v4) => endpoint_at(tables, &v4, destination),
+        None => Ok(0),
+    }
+}
+
+/// The IPv4 address behind an IPv6 address, if a NAT64 prefix of the settings covers it.
+#[inline(always)]
+fn embedded_v4(tables: &impl Tables, address: &Address) -> Option<Address> {
+    let config = tables.config()?;
+    for (index, nat64) in config.nat64.iter().enumerate().take(MAX_NAT64_PREFIXES) {
+        if index as u32 >= config.nat64_prefixes {
+            break;
+        }
+        if let Some(v4) = address.behind(nat64) {
+            return Some(v4);
+        }
+    }
+    None
+}
+
+#[inline(always)]
+fn endpoint_at(
+    tables: &impl Tables,
+    address: &Address,
+    destination: &Destination,
+) -> Result<u32, u32> {
+    let Some(class) = tables.class_of(address) else {
         return Ok(0);
     };
     let Some(class) = tables.class(class) else {
@@ -201,6 +269,30 @@ pub fn session_of(tables: &impl Tables, process: &impl Process) -> u64 {
 #[inline(always)]
 fn session_at(config: &Config, process: &impl Process) -> u64 {
     process.ancestor(config.user_slice_level.wrapping_add(1))
+}
+
+/// Whose budget an attempt takes: the subject's, or the session's while nobody knows whose it
+/// is.
+#[inline(always)]
+pub fn budget_of(tables: &impl Tables, process: &impl Process, subject: u32) -> u64 {
+    if subject == UID_UNKNOWN {
+        session_of(tables, process) | BUDGET_OF_SESSION
+    } else {
+        u64::from(subject)
+    }
+}
+
+/// Takes one attempt out of a budget: its new [`stile_common::Budget::due_ns`], or `None` if it
+/// has run as far ahead as it may. `busy` says that the daemon has much to read.
+#[inline(always)]
+pub fn spend(config: &Config, due_ns: u64, now: u64, busy: bool) -> Option<u64> {
+    let ahead = if busy {
+        config.ahead_busy_ns
+    } else {
+        config.ahead_ns
+    };
+    let start = if due_ns > now { due_ns } else { now };
+    (start - now <= ahead).then(|| start.wrapping_add(config.attempt_ns))
 }
 
 /// The grant of a user, or else of the socket, for an endpoint. It may have expired.

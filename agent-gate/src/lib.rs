@@ -13,10 +13,10 @@ mod packet;
 
 pub use destination::{Address, Destination};
 pub use judge::{
-    Packet, Process, Tables, Verdict, endpoint_of, judge_connect, judge_unseen, kept_grant,
-    live_grant, session_of,
+    Packet, Process, Tables, Verdict, budget_of, endpoint_of, judge_connect, judge_packet,
+    judge_unseen, kept_grant, live_grant, session_of, spend,
 };
-pub use packet::{Parsed, parse};
+pub use packet::{Direction, Parsed, parse};
 
 #[cfg(test)]
 extern crate std;

@@ -6,8 +6,9 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 use stile_common::{
-    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES, PORT_UNKNOWN,
-    PortClass, PortRange, UID_ANY, UID_UNKNOWN, UidRange, fault, first, protocol, scope,
+    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_NAT64_PREFIXES, MAX_UID_RANGES,
+    Nat64Prefix, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN, UidRange, fault, first,
+    protocol, scope,
 };
 
 use super::*;
@@ -89,14 +90,25 @@ fn config() -> Config {
         first: 1000,
         last: 2000,
     };
+    let mut nat64 = [Nat64Prefix::default(); MAX_NAT64_PREFIXES];
+    nat64[0] = Nat64Prefix {
+        words: [u32::from_be(0x0064_ff9b), 0, 0, 0],
+        len: 96,
+    };
     Config {
         user_slice: USER_SLICE,
         patience_ns: 0,
+        attempt_ns: 10,
+        ahead_ns: 100,
+        ahead_busy_ns: 20,
         epoch: 1,
+        generation: 1,
         user_slice_level: 1,
         syn_count: 0,
         uid_ranges: 1,
+        nat64_prefixes: 1,
         uids,
+        nat64,
     }
 }
 
@@ -171,6 +183,10 @@ fn ask(subject: u32, first: u32) -> Verdict {
         subject,
         first,
     }
+}
+
+fn is_refused(packet: Packet) -> bool {
+    matches!(packet, Packet::Drop(_))
 }
 
 #[test]
@@ -308,7 +324,7 @@ fn a_later_fragment_has_no_port_and_matches_every_one() {
     packet[7] = 1;
     packet[9] = protocol::TCP;
     packet[16..20].copy_from_slice(&[10, 1, 2, 3]);
-    let parsed = parse(load(&packet)).expect("an IPv4 packet");
+    let parsed = parse(load(&packet), Direction::Leaving).expect("an IPv4 packet");
     assert_eq!(parsed.destination.port, PORT_UNKNOWN);
     let dropped = judge_unseen(&one_database(), &outside(ALICE), &parsed.destination);
     assert_eq!(dropped, Packet::Drop(fault::UNPARSED));
@@ -322,11 +338,171 @@ fn extension_headers_are_followed_to_the_port() {
     packet[24..40].copy_from_slice(&[0x20; 16]);
     packet[40..42].copy_from_slice(&[protocol::TCP, 1]);
     packet[58..60].copy_from_slice(&5432_u16.to_be_bytes());
-    let parsed = parse(load(&packet)).expect("an IPv6 packet");
+    let parsed = parse(load(&packet), Direction::Leaving).expect("an IPv6 packet");
     assert_eq!(
         (parsed.destination.port, parsed.destination.protocol),
         (5432, protocol::TCP)
     );
+}
+
+/// `10.1.2.3` behind each length of prefix that RFC 6052 2.4 knows, written as its examples are.
+#[test]
+fn an_ipv4_address_behind_nat64_is_found_for_every_length() {
+    let examples = [
+        (32, [0x2001_0db8, 0x0a01_0203, 0, 0]),
+        (40, [0x2001_0db8, 0x010a_0102, 0x0003_0000, 0]),
+        (48, [0x2001_0db8, 0x0122_0a01, 0x0002_0300, 0]),
+        (56, [0x2001_0db8, 0x0122_030a, 0x0001_0203, 0]),
+        (64, [0x2001_0db8, 0x0122_0344, 0x000a_0102, 0x0300_0000]),
+        (96, [0x2001_0db8, 0x0122_0344, 0, 0x0a01_0203]),
+    ];
+    for (len, words) in examples {
+        let prefix = u128::from_be_bytes([
+            0x20, 1, 0x0d, 0xb8, 1, 0x22, 3, 0x44, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        let cut = prefix & (u128::MAX << (128 - len));
+        let mut nat64 = Nat64Prefix {
+            len,
+            ..Nat64Prefix::default()
+        };
+        for (word, bytes) in nat64
+            .words
+            .iter_mut()
+            .zip(cut.to_be_bytes().chunks_exact(4))
+        {
+            *word = u32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+        }
+        let address = Address::from_v6(words.map(u32::to_be));
+        assert_eq!(
+            address.behind(&nat64),
+            Some(Address::from_v4([10, 1, 2, 3])),
+            "/{len}"
+        );
+        let mut elsewhere = words.map(u32::to_be);
+        elsewhere[if len == 32 { 0 } else { 1 }] ^= u32::from_be(0x8000_0000);
+        assert_eq!(Address::from_v6(elsewhere).behind(&nat64), None, "/{len}");
+    }
+}
+
+#[test]
+fn a_protected_address_behind_nat64_is_protected() {
+    let nat64 = Address::from_v6([u32::from_be(0x0064_ff9b), 0, 0, u32::from_be(0x0a01_0203)]);
+    let to = Destination {
+        address: nat64,
+        ..v4([0; 4], 5432)
+    };
+    let model = one_database();
+    assert_eq!(
+        judge_connect(&model, &outside(ALICE), &to),
+        ask(ALICE, first::HOLD)
+    );
+    let other = Destination { port: 80, ..to };
+    assert_eq!(
+        judge_connect(&model, &outside(ALICE), &other),
+        Verdict::Unprotected
+    );
+}
+
+#[test]
+fn a_source_route_is_refused_to_everybody_who_is_gated() {
+    for padding in [0, 1, 3, 30] {
+        let mut packet = Vec::from([0_u8; 20]);
+        packet.extend(std::iter::repeat_n(1, padding));
+        packet.extend([131, 7, 4, 10, 1, 2, 3]);
+        packet.resize(packet.len().next_multiple_of(4), 0);
+        packet[0] = 0x40 | (packet.len() / 4) as u8;
+        packet[9] = protocol::UDP;
+        packet[16..20].copy_from_slice(&[192, 0, 2, 1]);
+        packet.extend([0; 8]);
+        let parsed = parse(load(&packet), Direction::Leaving).expect("an IPv4 packet");
+        assert!(parsed.routed, "after {padding} bytes");
+        let judged = |who| judge_packet(&one_database(), &who, &parsed);
+        assert_eq!(judged(outside(ALICE)), Packet::Drop(fault::UNPARSED));
+        assert_eq!(judged(outside(0)), Packet::Free);
+    }
+}
+
+#[test]
+fn a_routing_header_with_segments_left_is_a_source_route() {
+    for (left, next, routed) in [
+        (1, protocol::UDP, true),
+        (0, protocol::UDP, false),
+        (1, 41, true),
+    ] {
+        let mut packet = [0_u8; 96];
+        packet[0] = 0x60;
+        packet[6] = 43;
+        packet[24..40].copy_from_slice(&[0x20; 16]);
+        packet[40..44].copy_from_slice(&[next, 2, 4, left]);
+        let parsed = parse(load(&packet), Direction::Leaving).expect("an IPv6 packet");
+        assert_eq!(parsed.routed, routed);
+        // A tunnel's outer packet has no ports: what is inside was judged before.
+        let refused = routed && next == protocol::UDP;
+        let judged = judge_packet(&one_database(), &outside(ALICE), &parsed);
+        assert_eq!(is_refused(judged), refused);
+    }
+}
+
+#[test]
+fn what_arrives_is_judged_by_where_it_comes_from() {
+    let mut packet = [0_u8; 24];
+    packet[0] = 0x45;
+    packet[9] = protocol::TCP;
+    packet[12..16].copy_from_slice(&[10, 1, 2, 3]);
+    packet[16..20].copy_from_slice(&[192, 0, 2, 1]);
+    packet[20..22].copy_from_slice(&5432_u16.to_be_bytes());
+    let parsed = parse(load(&packet), Direction::Arriving).expect("an IPv4 packet");
+    assert_eq!(parsed.destination, v4([10, 1, 2, 3], 5432));
+}
+
+#[test]
+fn an_unreadable_packet_passes_under_no_grant() {
+    let mut model = one_database();
+    let key = GrantKey {
+        id: u64::from(ALICE),
+        scope: scope::USER,
+        endpoint: DB,
+    };
+    model.grants.insert(
+        key,
+        GrantValue {
+            expires_ns: 200,
+            cut_ns: 200,
+            grant: 1,
+        },
+    );
+    let judged = |port| judge_unseen(&model, &outside(ALICE), &v4([10, 1, 2, 3], port));
+    assert_eq!(judged(5432), Packet::Granted);
+    assert_eq!(judged(PORT_UNKNOWN), Packet::Drop(fault::UNPARSED));
+}
+
+#[test]
+fn a_connection_that_is_let_be_passes_and_opens_nothing() {
+    let mut model = one_database();
+    let key = GrantKey {
+        id: 9,
+        scope: scope::SOCKET,
+        endpoint: DB,
+    };
+    model.grants.insert(
+        key,
+        GrantValue {
+            expires_ns: 0,
+            cut_ns: u64::MAX,
+            grant: 1,
+        },
+    );
+    let to = v4([10, 1, 2, 3], 5432);
+    assert_eq!(judge_unseen(&model, &outside(ALICE), &to), Packet::Granted);
+    assert_eq!(
+        judge_connect(&model, &outside(ALICE), &to),
+        ask(ALICE, first::HOLD)
+    );
+    let another = Someone {
+        cookie: 10,
+        ..outside(ALICE)
+    };
+    assert!(is_refused(judge_unseen(&model, &another, &to)));
 }
 
 fn any_range() -> impl Strategy<Value = PortRange> {
@@ -416,8 +592,14 @@ proptest! {
         model in any_model(), someone in anyone(), last in any::<[u8; 2]>(), port in 0_u32..8,
     ) {
         let to = v4([10, 0, last[0] & 1, last[1] & 3], port);
-        let refused = matches!(judge_connect(&model, &someone, &to), Verdict::Ask { .. } | Verdict::Fault(_));
-        prop_assert_eq!(judge_unseen(&model, &someone, &to) != Packet::Pass, refused);
+        let refused = match judge_connect(&model, &someone, &to) {
+            Verdict::Ask { endpoint, .. } => {
+                let its_own = GrantKey { id: someone.cookie, scope: scope::SOCKET, endpoint };
+                model.grants.get(&its_own).is_none_or(|kept| kept.cut_ns <= model.now)
+            }
+            verdict => matches!(verdict, Verdict::Fault(_)),
+        };
+        prop_assert_eq!(is_refused(judge_unseen(&model, &someone, &to)), refused);
     }
 
     /// A port that can't be read counts as every port.
@@ -425,7 +607,7 @@ proptest! {
     fn an_unreadable_port_is_never_better_off(model in any_model(), someone in anyone()) {
         let refused = |port| {
             let to = v4([10, 0, 0, 0], port);
-            judge_unseen(&model, &someone, &to) != Packet::Pass
+            is_refused(judge_unseen(&model, &someone, &to))
         };
         // It is judged as one of the endpoints at that address: if every one of them refuses,
         // so must it.
@@ -435,6 +617,28 @@ proptest! {
 
     #[test]
     fn no_packet_makes_the_parser_panic(packet in prop::collection::vec(any::<u8>(), 0..128)) {
-        let _ = parse(load(&packet));
+        for direction in [Direction::Leaving, Direction::Arriving] {
+            let _ = parse(load(&packet), direction);
+        }
+    }
+
+    /// A subject gets its burst, then its rate, whatever the times of its attempts.
+    #[test]
+    fn nobody_gets_more_than_burst_and_rate(gaps in prop::collection::vec(0_u64..40, 1..200), busy in any::<bool>()) {
+        let config = config();
+        let ahead = if busy { config.ahead_busy_ns } else { config.ahead_ns };
+        let (mut now, mut due, mut admitted) = (1000, 0, 0);
+        for gap in gaps {
+            now += gap;
+            if let Some(next) = spend(&config, due, now, busy) {
+                due = next;
+                admitted += 1;
+            }
+            let most = (now - 1000 + ahead) / config.attempt_ns + 1;
+            prop_assert!(admitted <= most, "{admitted} of {most}");
+        }
+        // Whoever keeps to the rate is never refused.
+        prop_assert!(spend(&config, 0, now, busy).is_some());
+        prop_assert!(spend(&config, now, now, busy).is_some());
     }
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use stile_common::{MAX_UID_RANGES, UidRange};
+use ipnet::Ipv6Net;
+use stile_common::{MAX_NAT64_PREFIXES, MAX_UID_RANGES, UidRange};
 
 use super::collect::Findings;
 use super::diagnostics::Diagnostics;
@@ -18,6 +19,12 @@ const LOGIN_DEFS: &str = "/etc/login.defs";
 /// Highest uid that a file can name: the two above it are no user's
 /// ([`stile_common::UID_UNKNOWN`], [`stile_common::UID_ANY`]).
 pub(crate) const MAX_UID: u32 = stile_common::UID_UNKNOWN - 1;
+
+/// NAT64's well-known prefix (RFC 6052 2.1).
+const WELL_KNOWN_NAT64: &str = "64:ff9b::/96";
+
+/// Lengths that a NAT64 prefix may have (RFC 6052 2.2).
+const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 
 /// Longest issuer: authenticator apps show about half of it.
 const MAX_ISSUER: usize = 64;
@@ -38,6 +45,9 @@ pub struct Settings {
     pub self_enroll: bool,
     /// Whether a user's terminal is told that a connection waits.
     pub terminal_notice: bool,
+    /// Prefixes below which this network translates IPv6 addresses to the IPv4 addresses inside.
+    /// At most [`MAX_NAT64_PREFIXES`].
+    pub nat64: Vec<Ipv6Net>,
     /// What authenticator apps show as the issuer.
     pub issuer: String,
 }
@@ -83,6 +93,10 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
     let state_dir = path_or("/var/lib/stile", table.take("state_dir"), findings);
     let self_enroll = boolean_or(true, table.take("self_enroll"), findings);
     let terminal_notice = boolean_or(true, table.take("terminal_notice"), findings);
+    let nat64 = match table.take("nat64") {
+        Some(value) => nat64_prefixes(&value, findings),
+        None => Some(WELL_KNOWN_NAT64.parse().into_iter().collect()),
+    };
     let issuer = match table.take("issuer") {
         Some(value) => issuer(&value, findings),
         None => Some(default_issuer()),
@@ -98,6 +112,7 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         state_dir: state_dir?,
         self_enroll: self_enroll?,
         terminal_notice: terminal_notice?,
+        nat64: nat64?,
         issuer: issuer?,
     })
 }
@@ -137,6 +152,45 @@ fn issuer(value: &Value<'_>, findings: &mut Findings) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// The list of NAT64 prefixes; the well-known one has to be in it if it is still meant.
+fn nat64_prefixes(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Ipv6Net>> {
+    let items = value.list(
+        "a list of IPv6 prefixes",
+        "addresses behind NAT64 would not be recognized",
+        findings,
+    )?;
+    if items.len() > MAX_NAT64_PREFIXES {
+        findings.error(
+            &value.spot(),
+            format!(
+                "{} prefixes, but at most {MAX_NAT64_PREFIXES} can be recognized",
+                items.len()
+            ),
+        );
+        return None;
+    }
+    let prefixes: Vec<_> = items
+        .iter()
+        .map(|item| nat64_prefix(item, findings))
+        .collect();
+    prefixes.into_iter().collect()
+}
+
+fn nat64_prefix(value: &Value<'_>, findings: &mut Findings) -> Option<Ipv6Net> {
+    let text = value.text("an IPv6 prefix like \"64:ff9b::/96\"", findings)?;
+    let net: Option<Ipv6Net> = text.parse().ok();
+    let net = net.filter(|net| net.trunc() == *net && NAT64_LENGTHS.contains(&net.prefix_len()));
+    if net.is_none() {
+        findings
+            .error(&value.spot(), format!("{text:?} is no NAT64 prefix"))
+            .help(
+                "write an IPv6 network of length 32, 40, 48, 56, 64 or 96 (RFC 6052), such as \
+                 \"64:ff9b::/96\"",
+            );
+    }
+    net
 }
 
 fn default_issuer() -> String {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Loads the gate, or adopts the one that an earlier daemon left running.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -10,16 +11,17 @@ use aya::maps::{
 };
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use stile_common::{
-    Attempt, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, verdict,
+    Attempt, Budget, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, verdict,
 };
 
 use super::OBJECT;
 use super::error::{GateError, ignore_absent, map_error, take};
 use super::pins::{PINNED, make_directory, remove_other_links, version_directory};
-use super::programs::{ATTACHED, attach_one, hold_array, load_programs};
-use super::tables::Tables;
+use super::programs::{ATTACHED, attach_one, fill_arrays, load_programs};
+use super::tables::{Tables, TablesError};
 use crate::grant::Grant;
 use crate::ids::{SocketCookie, Uid};
+use crate::policy::KernelTables;
 
 /// Where the gate is put.
 #[derive(Clone, Debug)]
@@ -36,13 +38,14 @@ pub struct GateOptions {
 pub struct Gate {
     // Holds the programs; the arrays refer to them.
     _programs: Ebpf,
-    _arrays: [ProgramArray<MapData>; 2],
+    _arrays: Vec<ProgramArray<MapData>>,
     tables: Tables,
     grants: BpfHashMap<MapData, GrantKey, GrantValue>,
     config: Array<MapData, Config>,
     slices: BpfHashMap<MapData, u64, u32>,
     held: BpfHashMap<MapData, u64, Attempt>,
     sockets: SkStorage<MapData, SocketState>,
+    budgets: BpfHashMap<MapData, u64, Budget>,
     unread: Array<MapData, u64>,
     faults: PerCpuArray<MapData, u64>,
     adopted: bool,
@@ -71,10 +74,7 @@ impl Gate {
         }
         let mut ebpf = loader.load(OBJECT)?;
         load_programs(&mut ebpf)?;
-        let arrays = [
-            hold_array(&mut ebpf, "HOLD4", "stile_hold4")?,
-            hold_array(&mut ebpf, "HOLD6", "stile_hold6")?,
-        ];
+        let arrays = fill_arrays(&mut ebpf)?;
         let mut gate = Self {
             tables: Tables::open(&mut ebpf)?,
             grants: take(&mut ebpf, "GRANTS")?,
@@ -82,6 +82,7 @@ impl Gate {
             slices: take(&mut ebpf, "SLICES")?,
             held: take(&mut ebpf, "HELD")?,
             sockets: take(&mut ebpf, "SOCKETS")?,
+            budgets: take(&mut ebpf, "BUDGETS")?,
             unread: take(&mut ebpf, "UNREAD")?,
             faults: take(&mut ebpf, "FAULTS")?,
             adopted: false,
@@ -118,11 +119,6 @@ impl Gate {
     #[must_use]
     pub fn adopted(&self) -> bool {
         self.adopted
-    }
-
-    /// The protected prefixes.
-    pub fn tables(&mut self) -> &mut Tables {
-        &mut self.tables
     }
 
     /// Writes a grant. There is no other way to open the gate (promise S2).
@@ -176,14 +172,50 @@ impl Gate {
     }
 
     /// Writes the settings, and moves the epoch on, so that every connection asks for its
-    /// grant again. `config.epoch` is overwritten.
+    /// grant again. If they have changed, sockets that weren't gated are judged again, too.
+    /// `config.epoch` and `config.generation` are overwritten.
     ///
     /// # Errors
     /// If the map can't be written.
     pub fn configure(&mut self, mut config: Config) -> Result<(), GateError> {
-        let epoch = self.config.get(&0, 0).map_err(map_error("CONFIG"))?.epoch;
-        config.epoch = epoch.wrapping_add(1);
+        let before = self.config.get(&0, 0).map_err(map_error("CONFIG"))?;
+        config.epoch = before.epoch;
+        config.generation = before.generation;
+        if config != before {
+            config.generation = before.generation.wrapping_add(1);
+        }
+        config.epoch = before.epoch.wrapping_add(1);
         self.config.set(0, config, 0).map_err(map_error("CONFIG"))
+    }
+
+    /// Makes the tables equal to a policy's, and lets every socket be judged again by them.
+    ///
+    /// # Errors
+    /// If they don't fit, or a map can't be written; see [`Tables::sync`].
+    pub fn protect(&mut self, wanted: &KernelTables) -> Result<(), TablesError> {
+        self.tables.sync(wanted)?;
+        let mut config = self.config.get(&0, 0).map_err(map_error("CONFIG"))?;
+        config.generation = config.generation.wrapping_add(1);
+        self.config
+            .set(0, config, 0)
+            .map_err(map_error("CONFIG"))
+            .map_err(TablesError::Gate)
+    }
+
+    /// How many attempts of each subject were refused for want of a budget, by the keys of
+    /// `BUDGETS`.
+    ///
+    /// # Errors
+    /// If the map can't be read.
+    pub fn throttled(&self) -> Result<HashMap<u64, u64>, GateError> {
+        let mut throttled = HashMap::new();
+        for entry in self.budgets.iter() {
+            let (key, budget) = entry.map_err(map_error("BUDGETS"))?;
+            if budget.refused > 0 {
+                throttled.insert(key, budget.refused);
+            }
+        }
+        Ok(throttled)
     }
 
     /// Lets every connection ask for its grant again.

@@ -12,7 +12,7 @@ use super::gate::GateOptions;
 
 /// Maps that outlive the daemon. The program arrays do not: that they are emptied with the
 /// daemon's end is how the gate knows of it.
-pub(super) const PINNED: [&str; 13] = [
+pub(super) const PINNED: [&str; 14] = [
     "PREFIX_V4",
     "PREFIX_V6",
     "CLASS",
@@ -24,6 +24,7 @@ pub(super) const PINNED: [&str; 13] = [
     "HELD",
     "ATTEMPTS",
     "FLOWS",
+    "BUDGETS",
     "UNREAD",
     "FAULTS",
 ];

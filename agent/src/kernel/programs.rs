@@ -23,21 +23,31 @@ const PACKET_HOOKS: [(&str, CgroupSkbAttachType); 2] = [
 
 /// Every program that is attached, in the order in which that happens: what is parked can't
 /// leave before anything is parked.
-pub(super) const ATTACHED: [&str; 4] = [
+pub(super) const ATTACHED: [&str; 6] = [
     "stile_egress",
     "stile_ingress",
     "stile_connect4",
     "stile_connect6",
+    "stile_sendmsg4",
+    "stile_sendmsg6",
+];
+
+/// The program arrays, and the program that each leads to while the daemon lives.
+const ARRAYS: [(&str, &str); 4] = [
+    ("HOLD4", "stile_hold4"),
+    ("HOLD6", "stile_hold6"),
+    ("ASK4", "stile_ask4"),
+    ("ASK6", "stile_ask6"),
 ];
 
 /// Loads every program.
 pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), GateError> {
-    for name in [
-        "stile_connect4",
-        "stile_connect6",
-        "stile_hold4",
-        "stile_hold6",
-    ] {
+    let behind = ARRAYS.iter().map(|(_, program)| *program);
+    let attempts = ATTACHED
+        .iter()
+        .copied()
+        .filter(|name| !is_packet_hook(name));
+    for name in attempts.chain(behind) {
         let program: &mut CgroupSockAddr = program(ebpf, name)?;
         program
             .load()
@@ -52,6 +62,10 @@ pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), GateError> {
     Ok(())
 }
 
+fn is_packet_hook(name: &str) -> bool {
+    PACKET_HOOKS.iter().any(|(hook, _)| *hook == name)
+}
+
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, GateError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program>,
@@ -61,18 +75,25 @@ where
         .ok_or(GateError::Missing(name))
 }
 
-/// Fills a program array, and takes it out of the object: as long as the daemon holds this
-/// one descriptor, the gate can ask.
-pub(super) fn hold_array(
+/// Fills the program arrays, and takes them out of the object: as long as the daemon holds
+/// these descriptors, the gate can ask.
+pub(super) fn fill_arrays(ebpf: &mut Ebpf) -> Result<Vec<ProgramArray<MapData>>, GateError> {
+    let arrays = ARRAYS.iter();
+    arrays
+        .map(|(array, target)| fill_array(ebpf, array, target))
+        .collect()
+}
+
+fn fill_array(
     ebpf: &mut Ebpf,
     array: &'static str,
-    hold: &'static str,
+    name: &'static str,
 ) -> Result<ProgramArray<MapData>, GateError> {
-    let target: &mut CgroupSockAddr = program(ebpf, hold)?;
+    let target: &mut CgroupSockAddr = program(ebpf, name)?;
     let target = target
         .fd()
         .and_then(|fd| fd.try_clone().map_err(ProgramError::IOError))
-        .map_err(|source| GateError::Program { name: hold, source })?;
+        .map_err(|source| GateError::Program { name, source })?;
     let mut filled: ProgramArray<MapData> = take(ebpf, array)?;
     filled.set(0, &target, 0).map_err(map_error(array))?;
     Ok(filled)

@@ -31,6 +31,7 @@ impl Pipeline {
     pub(super) fn drain_attempts(&mut self) {
         for _ in 0..RECORDS_PER_TURN {
             let record = self.rings.attempts.next().map(|bytes| decode(&bytes));
+            self.stirred |= record.is_some();
             match record {
                 Some(Ok(Record::Attempt(attempt))) => self.on_attempt(*attempt),
                 Some(Ok(Record::Syn(cookie, packet))) => self.on_syn(cookie, &packet),
@@ -89,9 +90,6 @@ impl Pipeline {
     pub(super) fn on_attempt(&mut self, attempt: Attempt) {
         let now = Self::now();
         let facts = self.classifier.classify(&attempt);
-        if !self.flood.admits(facts.uid(), now.boot) {
-            return self.end_unrecorded(facts, now);
-        }
         let event = Event::Attempt(self.attempt_record(&facts));
         if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
             self.storage_failed(&error.into());

@@ -11,7 +11,7 @@ use tracing::info;
 use super::{Pipeline, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
 use crate::challenge::{ChallengeKey, Waiting};
-use crate::classify::{Classified, Disposition};
+
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
@@ -144,18 +144,6 @@ impl Pipeline {
         }
     }
 
-    /// Ends an attempt of which there are too many to write each one down.
-    pub(super) fn end_unrecorded(&mut self, facts: Classified, now: Now) {
-        let netns = self.foreign_netns(&facts);
-        if facts.disposition == Disposition::Held {
-            if let Err(error) = self.gate.forget_held(facts.cookie) {
-                self.storage_failed(&error.into());
-            }
-            self.sockets
-                .end(facts.cookie, None, netns, facts.at, now.boot);
-        }
-    }
-
     /// Takes connections out of their challenges and ends them.
     pub(super) fn withdraw(
         &mut self,
@@ -206,6 +194,7 @@ impl Pipeline {
     pub(super) fn on_alarm(&mut self) {
         let now = Self::now();
         self.looked = now.boot;
+        self.stirred = false;
         self.drain_attempts();
         self.drain_flows();
         let late = |waiting: &Waiting| waiting.deadline <= now.boot;
@@ -252,9 +241,10 @@ impl Pipeline {
     /// The next time at which something ends by itself.
     pub(super) fn next_alarm(&self) -> Option<BootTime> {
         // While a grant is live, the connections that it lets through are written down at
-        // least once a second, and so is a flood; otherwise nothing wakes the daemon. Counted
-        // from the last look, so that a busy daemon doesn't put it off with every event.
-        let soon = !self.grants.is_empty() || self.flood.is_on();
+        // least once a second. So is, once after something was reported, what the gate has
+        // counted; otherwise nothing wakes the daemon. Counted from the last look, so that a
+        // busy daemon doesn't put it off with every event.
+        let soon = !self.grants.is_empty() || self.stirred || self.flood.is_on();
         let soon = soon.then(|| self.looked.after(Duration::from_secs(1)));
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];
         let first = [self.challenges.next_deadline(), soon];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Keeps one user from filling the audit log, and the daemon's time, with attempts.
+//! Keeps one user from filling the audit log, and the daemon's time, with answers. What
+//! attempts a user may make is the gate's affair.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,15 +8,14 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::ids::Uid;
 
-/// Attempts that a user may make at once and still have each one judged: twice what a
-/// connection pool of a whole application server opens when it starts.
+/// Answers that a user may give at once and still have each one looked at.
 const BURST: u32 = 2048;
-/// Every how many nanoseconds a user may make one more: 50 a second.
+/// Every how many nanoseconds a user may give one more: 50 a second.
 const REFILL: Duration = Duration::from_millis(20);
 /// Most users that are counted at once; a host has fewer. What is beyond is judged.
 const MAX_USERS: usize = 1 << 16;
 
-/// Counts attempts for each user that made them.
+/// Counts answers for each user that gave them.
 #[derive(Debug, Default)]
 pub(super) struct Flood {
     users: HashMap<Uid, Bucket>,
@@ -29,7 +29,7 @@ struct Bucket {
 }
 
 impl Flood {
-    /// True if this attempt of the user may be judged; otherwise it is counted.
+    /// True if this answer of the user may be looked at; otherwise it is counted.
     pub(super) fn admits(&mut self, uid: Uid, now: BootTime) -> bool {
         if self.users.len() >= MAX_USERS && !self.users.contains_key(&uid) {
             return true;
@@ -89,14 +89,14 @@ mod tests {
         assert!(!flood.admits(ALICE, now));
         assert!(
             flood.admits(Uid(1001), now),
-            "another user's attempts are their own"
+            "another user's answers are their own"
         );
         assert_eq!(flood.take_refused(now), [(ALICE, 1)]);
         assert_eq!(flood.take_refused(now), []);
     }
 
     #[test]
-    fn time_earns_attempts_back() {
+    fn time_earns_answers_back() {
         let mut flood = Flood::default();
         let now = BootTime(1);
         while flood.admits(ALICE, now) {}

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use stile_common::fault;
+use stile_common::{BUDGET_OF_SESSION, fault};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -77,6 +77,8 @@ pub struct Pipeline {
     backlog: bool,
     /// When flows, floods and faults were last written down.
     looked: BootTime,
+    /// True if the gate has reported something since then.
+    stirred: bool,
     ledger: Ledger,
     audit: AuditLog,
     enrollments: Enrollments,
@@ -90,6 +92,7 @@ pub struct Pipeline {
     boot: BootId,
     exits: mpsc::UnboundedSender<SocketCookie>,
     known_faults: [u64; fault::COUNT as usize],
+    known_throttled: HashMap<u64, u64>,
     problems: HashMap<Problem, String>,
 }
 
@@ -202,13 +205,13 @@ impl Pipeline {
         Some(watch.abort_handle().into())
     }
 
-    /// Writes down what a flood of attempts was refused.
+    /// Writes down what a flood of answers was refused.
     fn report_flood(&mut self, now: Now) {
         let refused = self.flood.take_refused(now.boot);
         let events = refused.into_iter().map(|(uid, count)| {
-            warn!(%uid, "{count} attempts were refused: too many at once");
+            warn!(%uid, "{count} answers were refused: too many at once");
             Event::EventsLost {
-                kind: format!("attempts-of-uid-{uid}"),
+                kind: format!("answers-of-uid-{uid}"),
                 count,
             }
         });
@@ -233,10 +236,44 @@ impl Pipeline {
                 events.push(Event::EventsLost { kind, count: new });
             }
         }
+        let throttled = fault::THROTTLED as usize;
+        if faults[throttled] != self.known_faults[throttled] {
+            events.extend(self.newly_throttled());
+        }
         self.known_faults = faults;
         if !events.is_empty() {
             self.note(now, events);
         }
+    }
+
+    /// Whose attempts the gate has refused because they were too many.
+    fn newly_throttled(&mut self) -> Vec<Event> {
+        let throttled = match self.gate.throttled() {
+            Ok(throttled) => throttled,
+            Err(error) => {
+                self.storage_failed(&error.into());
+                return Vec::new();
+            }
+        };
+        let news = throttled.iter().filter_map(|(key, count)| {
+            // A budget that was forgotten and begun anew counts from zero.
+            let known = self
+                .known_throttled
+                .get(key)
+                .filter(|known| *known <= count);
+            let count = count - known.copied().unwrap_or(0);
+            let of = match key & BUDGET_OF_SESSION {
+                0 => format!("uid-{key}"),
+                flag => format!("session-{}", key ^ flag),
+            };
+            (count > 0).then(|| Event::EventsLost {
+                kind: format!("attempts-of-{of}"),
+                count,
+            })
+        });
+        let news = news.collect();
+        self.known_throttled = throttled;
+        news
     }
 
     fn now() -> Now {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stile_common::{Config, MAX_UID_RANGES, UidRange};
+use ipnet::Ipv6Net;
+use stile_common::{Config, MAX_NAT64_PREFIXES, MAX_UID_RANGES, Nat64Prefix, UidRange};
 use tracing::{error, info, warn};
 
 use super::endings::Why;
@@ -23,6 +24,14 @@ use crate::sys::cgroup::Cgroup2;
 /// How long the daemon may leave attempts unread before the gate refuses at once. Reading one
 /// takes microseconds; a daemon that is stopped or stuck for longer than this answers nobody.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One attempt in this time is always admitted, however many a subject makes.
+const ATTEMPT: Duration = Duration::from_nanos(1_000_000_000 / 64);
+/// How many attempts a subject may make at once: more than any program of a person does, and
+/// less than the kernel has room for (`HELD` in the kernel program).
+const BURST: u32 = 12_288;
+/// How many while the ring is more than half full.
+const BUSY_BURST: u32 = 64;
 
 /// Why a policy can't be enforced. The one before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +56,7 @@ impl Pipeline {
         for problem in &tables.problems {
             warn!("{problem}");
         }
-        self.gate.tables().sync(tables)?;
+        self.gate.protect(tables)?;
         self.max_hold = tables.max_hold;
         self.gate.configure(self.config())?;
         Ok(())
@@ -207,6 +216,10 @@ impl Pipeline {
         for (slot, range) in uids.iter_mut().zip(&self.settings.gated_uids) {
             *slot = *range;
         }
+        let mut nat64 = [Nat64Prefix::default(); MAX_NAT64_PREFIXES];
+        for (slot, net) in nat64.iter_mut().zip(&self.settings.nat64) {
+            *slot = nat64_prefix(net);
+        }
         let slice = user_slice(&self.hierarchy, &self.options.cgroup);
         let found = (
             self.hierarchy.id_of(&slice),
@@ -219,14 +232,37 @@ impl Pipeline {
         };
         Config {
             user_slice,
-            patience_ns: u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX),
+            patience_ns: nanos(PATIENCE),
+            attempt_ns: nanos(ATTEMPT),
+            ahead_ns: nanos(ATTEMPT * BURST),
+            ahead_busy_ns: nanos(ATTEMPT * BUSY_BURST),
             epoch: 0,
+            generation: 0,
             user_slice_level,
             syn_count: syn_count(self.max_hold, linear_timeouts()),
             uid_ranges: u32::try_from(self.settings.gated_uids.len()).unwrap_or(0),
+            nat64_prefixes: u32::try_from(self.settings.nat64.len()).unwrap_or(0),
             uids,
+            nat64,
         }
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A prefix as the gate compares it.
+fn nat64_prefix(net: &Ipv6Net) -> Nat64Prefix {
+    let mut prefix = Nat64Prefix {
+        len: u32::from(net.prefix_len()),
+        ..Nat64Prefix::default()
+    };
+    let octets = net.network().octets();
+    for (word, bytes) in prefix.words.iter_mut().zip(octets.as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    prefix
 }
 
 /// The cgroup of all sessions, below the one that the gate is attached to, as /proc/PID/cgroup

@@ -24,6 +24,7 @@ const FAULTS: [&str; stile_common::fault::COUNT as usize] = [
     "unreadable-packet",
     "connection-not-recorded",
     "syn-not-captured",
+    "throttled",
 ];
 
 /// The name of a counter of the gate.

@@ -168,6 +168,7 @@ impl Pipeline {
             flood: super::flood::Flood::default(),
             backlog: false,
             looked: now.boot,
+            stirred: false,
             ledger,
             audit,
             enrollments: Enrollments::default(),
@@ -180,6 +181,7 @@ impl Pipeline {
             boot: BootId::from(clock::boot_id().map_err(|error| system("the boot id", error))?),
             exits,
             known_faults: [0; stile_common::fault::COUNT as usize],
+            known_throttled: std::collections::HashMap::new(),
             problems: std::collections::HashMap::new(),
         };
         for finding in found.findings {
@@ -189,6 +191,7 @@ impl Pipeline {
                 .insert(Problem::Preflight, finding.to_string());
         }
         pipeline.known_faults = pipeline.gate.faults()?;
+        pipeline.known_throttled = pipeline.gate.throttled()?;
         pipeline.enforce(&tables)?;
         pipeline.look_at_slices();
         pipeline

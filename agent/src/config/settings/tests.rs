@@ -31,6 +31,32 @@ fn a_missing_file_means_the_defaults() {
     assert!(settings.self_enroll && settings.terminal_notice);
     assert!(settings.issuer.starts_with("stile"), "{}", settings.issuer);
     assert_eq!(settings.gated_uids.len(), 1);
+    assert_eq!(settings.nat64, ["64:ff9b::/96".parse().unwrap()]);
+}
+
+#[test]
+fn a_nat64_prefix_is_one_that_the_standard_knows() {
+    for text in [
+        "64:ff9b::/95",
+        "64:ff9b::1/96",
+        "10.0.0.0/32",
+        "64:ff9b::",
+        "",
+    ] {
+        assert_eq!(
+            mistakes(&format!("nat64 = [{text:?}]")),
+            [format!("1:10 {text:?} is no NAT64 prefix")]
+        );
+    }
+    assert_eq!(
+        mistakes("nat64 = []"),
+        ["1:9 the list is empty: addresses behind NAT64 would not be recognized"]
+    );
+    let many = vec!["\"64:ff9b::/96\""; MAX_NAT64_PREFIXES + 1].join(", ");
+    assert_eq!(
+        mistakes(&format!("nat64 = [{many}]")),
+        ["1:9 5 prefixes, but at most 4 can be recognized"]
+    );
 }
 
 #[test]
@@ -44,6 +70,7 @@ state_dir = "/srv/stile"
 self_enroll = false
 terminal_notice = false
 issuer = "Example"
+nat64 = ["64:ff9b::/96", "2001:db8:64::/48"]
 "#,
     )
     .unwrap();
@@ -58,6 +85,8 @@ issuer = "Example"
     );
     assert!(!settings.self_enroll && !settings.terminal_notice);
     assert_eq!(settings.issuer, "Example");
+    let prefixes = ["64:ff9b::/96", "2001:db8:64::/48"].map(|text| text.parse().unwrap());
+    assert_eq!(settings.nat64, prefixes);
 }
 
 #[test]
