@@ -20,6 +20,7 @@ pub mod verdict {
 
 /// Value of the socket storage `SOCKETS`.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketState {
     /// One of [`verdict`].

@@ -23,6 +23,15 @@ impl BootTime {
         )
     }
 
+    /// The time that lies `by` earlier; the boot if that lies before it.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// How long after `earlier` this is; zero if it isn't.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -6,11 +6,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use stile_tests::{
-    ALICE, Fate, Host, Probe, ROOT, Server, probe_program, until, wait_for_stuck_data,
-};
+use stile_tests::{ALICE, Fate, Host, Probe, ROOT, Server, probe_program};
 
-use crate::ways::{LOCALHOST, any_protocol, arrived_nothing_since, is_held, open_host};
+use crate::ways::{LOCALHOST, any_protocol, is_held, open_host};
 
 #[test]
 fn a_socket_that_was_connected_elsewhere_is_held_when_it_connects_again() {
@@ -45,23 +43,4 @@ fn a_socket_that_root_made_and_passed_on_is_held() {
     host.write_policy(&any_protocol(r#""{address}""#, "7001"));
     let to = server.address();
     is_held(&mut host, &server, |host| with_a_socket_of_roots(host, to));
-}
-
-#[test]
-fn a_connection_older_than_the_agent_carries_nothing_more() {
-    let mut host = open_host();
-    let mut client = host.connect(ALICE);
-    client.connected();
-    client.talks();
-    let before = host.server().bytes();
-    host.start();
-    client.write("hello");
-    until("the gate drops what it writes", || {
-        let status = host.stile(ROOT, &["status", "--json"]).json();
-        let faults = status["faults"].as_array()?;
-        faults.iter().find(|fault| fault[0] == "unseen-socket")?;
-        Some(())
-    });
-    wait_for_stuck_data(host.server().address());
-    arrived_nothing_since(host.server(), before);
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    socket: UdpSocket,
     accepted: Arc<AtomicUsize>,
     datagrams: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
@@ -26,6 +27,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let server = Self {
             address,
+            socket: socket.try_clone().unwrap(),
             accepted: Arc::default(),
             datagrams: Arc::default(),
             bytes: Arc::default(),
@@ -71,6 +73,14 @@ impl Server {
         for stream in live.iter_mut().flatten() {
             let _ = stream.write_all(format!("{text}\n").as_bytes());
         }
+    }
+
+    /// Sends a datagram to this address, unasked.
+    ///
+    /// # Panics
+    /// If the kernel doesn't take it.
+    pub fn send_to(&self, to: SocketAddr, text: &str) {
+        self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
     /// How many datagrams it has got so far.

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Attempt, Challenge, ChallengeEnd, Closed, Connection, Decision, FactorUse, Grant, GrantEnd,
-    Subject,
+    Kept, Subject,
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::Uid;
@@ -108,6 +108,8 @@ pub enum Event {
         /// Who ended it.
         by: Uid,
     },
+    /// A connection goes on that is older than the protection of its endpoint.
+    ConnectionKept(Kept),
     /// stile ended a connection.
     ConnectionClosedByStile(Closed),
     /// A user has a new factor.

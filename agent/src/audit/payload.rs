@@ -208,6 +208,20 @@ pub enum Passage {
     Passed,
 }
 
+/// A connection that is older than the protection of its endpoint, and goes on because the
+/// policy says so (`existing = "keep"`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The socket.
+    pub socket: SocketCookie,
+    /// The endpoint.
+    pub endpoint: String,
+    /// Whose it is; none if nobody knows whose session it is.
+    pub subject: Option<Subject>,
+    /// Where it goes.
+    pub destination: Destination,
+}
+
 /// A connection that stile ended. What opened it is unknown if an earlier daemon let it through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Closed {
@@ -245,6 +259,8 @@ pub enum CloseReason {
     Revoked,
     /// Its process ended while it waited.
     Withdrawn,
+    /// It was older than the protection of its endpoint.
+    Existing,
     /// stile had a fault.
     Fault,
 }

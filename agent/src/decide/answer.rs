@@ -6,7 +6,7 @@ use std::fmt;
 use super::{ElevationFact, First, Rule, Terms};
 use crate::clock::BootTime;
 use crate::ids::{ElevationId, EndpointId, Uid};
-use crate::policy::{Factor, RuleName};
+use crate::policy::{Endpoint, Existing, Factor, RuleName};
 
 /// May this subject reach this endpoint?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,29 @@ pub enum Decision {
     Challenge(ChallengeOrder),
     /// Nobody gets through.
     Deny(Denial),
+}
+
+/// Proof that the policy lets connections to an endpoint be that are older than their
+/// protection.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct KeepPermit {
+    endpoint: EndpointId,
+}
+
+impl KeepPermit {
+    pub(super) fn new(endpoint: &Endpoint) -> Option<Self> {
+        let keeps = endpoint.existing == Existing::Keep;
+        keeps.then_some(Self {
+            endpoint: endpoint.id,
+        })
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
 }
 
 /// Proof that an allow rule lets a subject through. It can't be copied: one permit, one

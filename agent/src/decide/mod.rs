@@ -8,13 +8,14 @@
 mod answer;
 
 pub use answer::{
-    AllowPermit, ChallengeOrder, Decision, Denial, DenialReason, ElevationPermit, Question,
+    AllowPermit, ChallengeOrder, Decision, Denial, DenialReason, ElevationPermit, KeepPermit,
+    Question,
 };
 
 use crate::clock::BootTime;
 use crate::ids::{ElevationId, EndpointId, Uid};
 use crate::policy::{
-    Action, Factor, First, Match, Matcher, NameError, Names, Policy, Rule, Scope, Terms,
+    Action, Endpoint, Factor, First, Match, Matcher, NameError, Names, Policy, Rule, Scope, Terms,
 };
 
 /// An elevation of the subject, proven since this machine booted.
@@ -64,6 +65,13 @@ pub fn decide<'a>(
     };
     let problems = found.unsure.into_iter().map(|(_, error)| error).collect();
     Decided { decision, problems }
+}
+
+/// Decides what becomes of a connection to an endpoint that is older than its protection: it
+/// may go on, or must end.
+#[must_use]
+pub fn decide_existing(endpoint: &Endpoint) -> Option<KeepPermit> {
+    KeepPermit::new(endpoint)
 }
 
 /// The first rule that matches, whatever it says. Where the name services fail it may be none:

@@ -11,7 +11,7 @@ use std::fmt;
 
 use stile_common::{GrantKey, GrantValue, scope};
 
-pub use table::{Grants, Live};
+pub use table::{Grants, Live, Witness};
 
 use crate::clock::{BootTime, Now};
 use crate::decide::{AllowPermit, ElevationPermit};

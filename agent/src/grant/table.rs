@@ -2,11 +2,13 @@
 //! The live grants, and the connections known under each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stile_common::GrantKey;
 
 use super::Grant;
+use crate::classify::Process;
 use crate::clock::BootTime;
 use crate::ids::{GrantId, SocketCookie, Uid};
 use crate::sys::netns::NetNs;
@@ -15,6 +17,20 @@ use crate::sys::netns::NetNs;
 /// the end; only the client's error comes with its next packet instead of at once.
 const MAX_FLOWS: usize = 1 << 14;
 
+/// Most people that are told before a grant ends: those of its first connections.
+const MAX_WITNESSES: usize = 32;
+
+/// Somebody at a terminal who has a connection under a grant.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// The process that connected.
+    pub process: Process,
+    /// Its program's name.
+    pub program: String,
+    /// Where to.
+    pub destination: SocketAddr,
+}
+
 /// A live grant.
 #[derive(Debug)]
 pub struct Live {
@@ -22,6 +38,17 @@ pub struct Live {
     pub grant: Grant,
     /// Its connections, each with its network namespace where that isn't the daemon's.
     pub flows: HashMap<SocketCookie, Option<Arc<NetNs>>>,
+    /// Who is told before it ends, if its rule says that somebody is.
+    witnesses: Vec<Witness>,
+    warned: bool,
+}
+
+impl Live {
+    /// When somebody is to be told that it ends.
+    fn warning(&self) -> Option<BootTime> {
+        let warn = self.grant.terms().given.warn.filter(|_| !self.warned)?;
+        Some(self.grant.expires().before(warn))
+    }
 }
 
 /// All live grants, one for each key of the kernel's map.
@@ -41,8 +68,19 @@ impl Grants {
             .by_key
             .insert(key, id)
             .and_then(|old| self.live.remove(&old));
-        let flows = old.map(|old| old.flows).unwrap_or_default();
-        self.live.insert(id, Live { grant, flows });
+        let (flows, witnesses) = old
+            .map(|old| (old.flows, old.witnesses))
+            .unwrap_or_default();
+        let warned = false;
+        self.live.insert(
+            id,
+            Live {
+                grant,
+                flows,
+                witnesses,
+                warned,
+            },
+        );
     }
 
     /// Puts back what was taken out.
@@ -75,6 +113,35 @@ impl Grants {
         {
             live.flows.insert(socket, netns);
         }
+    }
+
+    /// Remembers who is at the terminal of a connection, if its rule wants them told.
+    pub fn add_witness(&mut self, id: GrantId, witness: impl FnOnce() -> Option<Witness>) {
+        if let Some(live) = self.live.get_mut(&id)
+            && live.grant.terms().given.warn.is_some()
+            && live.witnesses.len() < MAX_WITNESSES
+            && let Some(witness) = witness()
+            && let Some(terminal) = &witness.process.terminal
+        {
+            // One line for each terminal, about its last connection.
+            let other = |known: &Witness| {
+                let known = known.process.terminal.as_ref();
+                known.is_none_or(|known| known.tty != terminal.tty)
+            };
+            live.witnesses.retain(other);
+            live.witnesses.push(witness);
+        }
+    }
+
+    /// The grants of which somebody is to be told by now that they end, with those who are.
+    pub fn take_warnings(&mut self, now: BootTime) -> Vec<(GrantId, Vec<Witness>)> {
+        let due = |live: &&mut Live| live.warning().is_some_and(|at| at <= now);
+        let due = self.live.values_mut().filter(due);
+        due.map(|live| {
+            live.warned = true;
+            (live.grant.id(), live.witnesses.clone())
+        })
+        .collect()
     }
 
     /// The number of the grant with this key.
@@ -112,10 +179,12 @@ impl Grants {
         self.iter().filter(of).map(|live| live.grant.id()).collect()
     }
 
-    /// When the next one ends.
+    /// When the next one ends, or somebody is to be told that it will.
     #[must_use]
     pub fn next_end(&self) -> Option<BootTime> {
-        self.iter().map(|live| live.grant.expires()).min()
+        let ends = self.iter().map(|live| live.grant.expires());
+        let warnings = self.iter().filter_map(Live::warning);
+        ends.chain(warnings).min()
     }
 
     /// How many there are.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use aya::maps::{
@@ -11,7 +11,7 @@ use aya::maps::{
 };
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use stile_common::{
-    Attempt, Budget, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, verdict,
+    Attempt, Budget, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, scope, verdict,
 };
 
 use super::OBJECT;
@@ -19,6 +19,7 @@ use super::error::{GateError, ignore_absent, map_error, take};
 use super::pins::{PINNED, make_directory, remove_other_links, version_directory};
 use super::programs::{ATTACHED, attach_one, fill_arrays, load_programs};
 use super::tables::{Tables, TablesError};
+use crate::decide::KeepPermit;
 use crate::grant::Grant;
 use crate::ids::{SocketCookie, Uid};
 use crate::policy::KernelTables;
@@ -45,6 +46,7 @@ pub struct Gate {
     slices: BpfHashMap<MapData, u64, u32>,
     held: BpfHashMap<MapData, u64, Attempt>,
     sockets: SkStorage<MapData, SocketState>,
+    states: MapData,
     budgets: BpfHashMap<MapData, u64, Budget>,
     unread: Array<MapData, u64>,
     faults: PerCpuArray<MapData, u64>,
@@ -82,6 +84,7 @@ impl Gate {
             slices: take(&mut ebpf, "SLICES")?,
             held: take(&mut ebpf, "HELD")?,
             sockets: take(&mut ebpf, "SOCKETS")?,
+            states: MapData::from_pin(base.join("SOCKETS")).map_err(map_error("SOCKETS"))?,
             budgets: take(&mut ebpf, "BUDGETS")?,
             unread: take(&mut ebpf, "UNREAD")?,
             faults: take(&mut ebpf, "FAULTS")?,
@@ -129,6 +132,32 @@ impl Gate {
         self.grants
             .insert(grant.key(), grant.value(), 0)
             .map_err(map_error("GRANTS"))
+    }
+
+    /// Lets one connection be that is older than the gate. It opens nothing for another one.
+    ///
+    /// # Errors
+    /// If the map is full; the connection then carries nothing more.
+    pub fn keep(&mut self, permit: &KeepPermit, socket: SocketCookie) -> Result<(), GateError> {
+        let key = GrantKey {
+            id: socket.0,
+            scope: scope::SOCKET,
+            endpoint: permit.endpoint().0,
+        };
+        let value = GrantValue {
+            expires_ns: 0,
+            cut_ns: u64::MAX,
+            grant: 0,
+        };
+        self.grants
+            .insert(key, value, 0)
+            .map_err(map_error("GRANTS"))
+    }
+
+    /// What the gate remembers of sockets, for a listing of them.
+    #[must_use]
+    pub fn socket_states(&self) -> BorrowedFd<'_> {
+        self.states.fd().as_fd()
     }
 
     /// Removes a grant. Connections under it find out when the epoch moves on.

@@ -3,21 +3,21 @@
 
 use std::collections::HashMap;
 
-use stile_common::{GrantKey, GrantValue, protocol, scope};
-use tracing::{info, warn};
+use stile_common::{GrantKey, GrantValue, scope};
+use tracing::info;
 
+use super::existing::is_kept_entry;
 use super::{Pipeline, StageError};
 use crate::audit::Event;
 use crate::clock::Now;
 use crate::grant::Grant;
 use crate::ids::{EndpointId, SocketCookie, Uid};
-use crate::sys::sock_diag::{Family, TcpSocket, TcpStates, list_tcp};
 
 /// What becomes of a grant that was found.
 enum Found {
     /// It goes on.
     Live(Grant),
-    /// It is over, and its connections may outlive it.
+    /// It is over, and its connections may outlive it; or a connection is older than the gate.
     Kept,
     /// Today's policy would not give it, or nobody knows whose it is.
     Unjustified,
@@ -29,10 +29,14 @@ impl Pipeline {
     pub(super) fn adopt(&mut self) -> Result<(), StageError> {
         let now = Self::now();
         let grants = self.gate.grants()?;
-        let sockets = live_sockets();
-        let owners = sockets
+        let found = self.find_sockets();
+        let cgroups = self.cgroups();
+        let owners = found
             .iter()
-            .map(|socket| (socket.cookie, socket.uid))
+            .filter_map(|found| {
+                let subject = self.subject_of(&found.socket, &cgroups)??;
+                Some((found.socket.cookie, subject))
+            })
             .collect();
         for (key, value) in grants {
             match self.judge_found(&key, &value, &owners, now) {
@@ -48,40 +52,12 @@ impl Pipeline {
                 }
             }
         }
-        self.adopt_flows(&sockets);
         self.gate.bump_epoch()?;
         for attempt in self.gate.held()? {
             self.on_attempt(attempt);
         }
+        self.judge_existing(found, now);
         Ok(())
-    }
-
-    /// Finds the connections under adopted grants, by their owner and where they go. One that
-    /// isn't found, such as that of `sudo`, is still cut by the gate.
-    fn adopt_flows(&mut self, sockets: &[TcpSocket]) {
-        for socket in sockets {
-            let (address, port) = (socket.remote.ip(), socket.remote.port());
-            let Some(endpoint) = self.policy.endpoint_at(address, port, protocol::TCP) else {
-                continue;
-            };
-            let id = u64::from(socket.uid.0);
-            let user = GrantKey {
-                id,
-                scope: scope::USER,
-                endpoint: endpoint.id.0,
-            };
-            let own = GrantKey {
-                id: socket.cookie.0,
-                scope: scope::SOCKET,
-                ..user
-            };
-            for key in [own, user] {
-                if let Some(grant) = self.grants.id_of(&key) {
-                    self.grants.add_flow(grant, socket.cookie, None);
-                    break;
-                }
-            }
-        }
     }
 
     fn judge_found(
@@ -91,8 +67,11 @@ impl Pipeline {
         owners: &HashMap<SocketCookie, Uid>,
         now: Now,
     ) -> Found {
-        // A socket's grant names no user. One that is gone, or in another network namespace, has
-        // no owner that could be found: its grant ends.
+        if is_kept_entry(key, value) {
+            return Found::Kept;
+        }
+        // A socket's grant names no user. One that is gone has no owner that could be found: its
+        // grant ends.
         let owner = match key.scope {
             scope::USER => u32::try_from(key.id).ok().map(Uid),
             scope::SOCKET => owners.get(&SocketCookie(key.id)).copied(),
@@ -113,15 +92,4 @@ impl Pipeline {
             Found::Unjustified
         }
     }
-}
-
-/// The TCP sockets of the daemon's own network namespace.
-fn live_sockets() -> Vec<TcpSocket> {
-    let listed = [Family::V4, Family::V6].map(|family| list_tcp(family, TcpStates::LIVE));
-    let known = listed.into_iter().filter_map(|listed| {
-        listed
-            .inspect_err(|error| warn!("connections of adopted grants are not known: {error}"))
-            .ok()
-    });
-    known.flatten().collect()
 }

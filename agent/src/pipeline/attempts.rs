@@ -13,7 +13,7 @@ use crate::challenge::{Admission, ChallengeKey, Waiting};
 use crate::classify::{Classified, Subject};
 use crate::clock::Now;
 use crate::decide::{Decision, ElevationFact, Question, decide};
-use crate::grant::{Grant, Scope, Target, Terms};
+use crate::grant::{Grant, Scope, Target, Terms, Witness};
 use crate::ids::{ChallengeId, GrantId, SocketCookie, Uid};
 use crate::kernel::{Record, decode};
 use crate::policy::{self, First};
@@ -68,6 +68,7 @@ impl Pipeline {
             let netns = self.foreign_netns(&facts);
             let grant = GrantId(attempt.grant);
             self.grants.add_flow(grant, facts.cookie, netns);
+            self.grants.add_witness(grant, || witness_of(&facts));
             events.push(Event::Attempt(self.attempt_record(&facts)));
             if let Some(live) = self.grants.get(grant) {
                 events.push(self.connection_event(&facts, &live.grant, Passage::Passed, None));
@@ -368,6 +369,15 @@ impl Pipeline {
             warn!("{}: {error}", slice.display());
         }
     }
+}
+
+/// Who is at the terminal of a connection.
+pub(super) fn witness_of(facts: &Classified) -> Option<Witness> {
+    Some(Witness {
+        process: facts.process()?.clone(),
+        program: facts.program_shown(),
+        destination: facts.destination,
+    })
 }
 
 /// What a rule's terms give to a connection.

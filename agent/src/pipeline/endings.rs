@@ -8,6 +8,7 @@ use std::time::Duration;
 use stile_common::{GrantKey, scope};
 use tracing::info;
 
+use super::attempts::witness_of;
 use super::{Pipeline, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
 use crate::challenge::{ChallengeKey, Waiting};
@@ -88,6 +89,8 @@ impl Pipeline {
                 let syn = waiting.syn.as_ref();
                 self.sockets.go_on(cookie, syn, netns.clone(), now.boot);
                 self.grants.add_flow(grant, cookie, netns);
+                self.grants
+                    .add_witness(grant, || witness_of(&waiting.facts));
                 let latency = micros(Self::now().boot.since(waiting.facts.at));
                 released.push((grant, waiting, latency));
             }
@@ -199,6 +202,7 @@ impl Pipeline {
         self.drain_flows();
         let late = |waiting: &Waiting| waiting.deadline <= now.boot;
         self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
+        self.tell_endings(now);
         for live in self.grants.take_expired(now.boot) {
             if let Err(error) = self.end_grant(live, Why::Expired, now) {
                 self.storage_failed(&error);

@@ -11,6 +11,7 @@ mod answers;
 mod attempts;
 mod endings;
 mod enrolling;
+mod existing;
 mod flood;
 mod notices;
 mod policy;

@@ -39,6 +39,33 @@ impl Pipeline {
         }
     }
 
+    /// Says on the terminals of a grant's connections that it ends soon.
+    pub(super) fn tell_endings(&mut self, now: Now) {
+        for (id, witnesses) in self.grants.take_warnings(now.boot) {
+            let Some(live) = self.grants.get(id) else {
+                continue;
+            };
+            if !self.settings.terminal_notice {
+                continue;
+            }
+            let endpoint = self.endpoint_name(live.grant.target().endpoint);
+            let event = Event::Ends {
+                left: live.grant.expires().since(now.boot),
+                closes: !live.grant.terms().keeps(),
+            };
+            for witness in witnesses {
+                let notice = Notice {
+                    program: &witness.program,
+                    endpoint: &endpoint,
+                    destination: witness.destination,
+                    event,
+                };
+                let outcome = notify(&self.procfs, &witness.process, &notice);
+                debug!(pid = witness.process.pid, ?outcome, "terminal notice");
+            }
+        }
+    }
+
     fn tell(&self, waiting: &Waiting, event: Event<'_>) {
         let Some(process) = waiting
             .facts

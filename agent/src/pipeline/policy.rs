@@ -10,8 +10,10 @@ use stile_common::{Config, MAX_NAT64_PREFIXES, MAX_UID_RANGES, Nat64Prefix, UidR
 use tracing::{error, info, warn};
 
 use super::endings::Why;
+use super::existing::owner_of;
 use super::{Pipeline, Problem};
 use crate::audit::{ChallengeOutcome, CloseReason, Event};
+use crate::challenge::Waiting;
 use crate::clock::Now;
 use crate::config::Settings;
 use crate::decide::matching_rule;
@@ -76,6 +78,8 @@ impl Pipeline {
                 };
                 self.note(now, [event]);
                 self.judge_again(now);
+                let found = self.find_sockets();
+                self.judge_existing(found, now);
             }
             Err(refused) => {
                 error!("the running policy stays, the new one was refused:\n{refused}");
@@ -136,6 +140,7 @@ impl Pipeline {
                 self.storage_failed(&error);
             }
         }
+        self.let_go_what_is_free(now);
         let (policy, names) = (&self.policy, &self.names);
         let mut stale = Vec::new();
         for challenge in self.challenges.all() {
@@ -151,8 +156,37 @@ impl Pipeline {
                 }
             }
         }
-        let gone = |waiting: &crate::challenge::Waiting| stale.contains(&waiting.cookie());
+        let gone = |waiting: &Waiting| stale.contains(&waiting.cookie());
         self.withdraw(gone, ChallengeOutcome::Withdrawn, CloseReason::Denied, now);
+    }
+
+    /// Lets waiting connections go on whose destination is protected no more: the gate has
+    /// nothing against them now.
+    fn let_go_what_is_free(&mut self, now: Now) {
+        let policy = &self.policy;
+        let is_free = |waiting: &Waiting| {
+            let facts = &waiting.facts;
+            let (address, port) = (facts.destination.ip(), facts.destination.port());
+            let number = facts.attempt.protocol;
+            let protected = policy.endpoint_at(address, port, number);
+            // What NAT64 hides stays the gate's affair: it lets the next retransmission go.
+            address.to_canonical().is_ipv4() && protected.is_none()
+        };
+        for (id, key, waiting, ended) in self.challenges.withdraw(is_free) {
+            if ended {
+                let outcome = ChallengeOutcome::Withdrawn;
+                let event = self.challenge_end(id, &key, &waiting, outcome, now.boot);
+                self.note(now, [event]);
+            }
+            if let Err(error) = self.gate.forget_held(waiting.cookie()) {
+                self.storage_failed(&error.into());
+            }
+            if waiting.is_parked() {
+                let netns = self.foreign_netns(&waiting.facts);
+                let syn = waiting.syn.as_ref();
+                self.sockets.go_on(waiting.cookie(), syn, netns, now.boot);
+            }
+        }
     }
 
     /// What today's policy gives to a user at an endpoint.
@@ -185,14 +219,8 @@ impl Pipeline {
         }
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let owner = name.to_str().and_then(|name| {
-                name.strip_prefix("user-")?
-                    .strip_suffix(".slice")?
-                    .parse()
-                    .ok()
-            });
-            if let Some(owner) = owner
-                && let Err(error) = self.teach_slice(&slice.join(&name), Uid(owner))
+            if let Some(owner) = name.to_str().and_then(owner_of)
+                && let Err(error) = self.teach_slice(&slice.join(&name), owner)
             {
                 warn!("{}: {error}", entry.path().display());
             }
@@ -253,7 +281,7 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// A prefix as the gate compares it.
-fn nat64_prefix(net: &Ipv6Net) -> Nat64Prefix {
+pub(super) fn nat64_prefix(net: &Ipv6Net) -> Nat64Prefix {
     let mut prefix = Nat64Prefix {
         len: u32::from(net.prefix_len()),
         ..Nat64Prefix::default()

@@ -13,12 +13,12 @@ use crate::clock::Now;
 use crate::grant::{Basis, Grant};
 use crate::ids::GrantId;
 use crate::service::{Caller, GrantView, Refusal, seconds_up};
-use crate::sys::sock_diag::{Family, TcpStates, list_tcp};
+use crate::sys::sock_diag::{Family, Listing, list};
 
 impl Pipeline {
     /// Forgets connections that are over. Those in other namespaces are counted on.
     pub(super) fn forget_closed(&mut self) {
-        let listed = [Family::V4, Family::V6].map(|family| list_tcp(family, TcpStates::LIVE));
+        let listed = [Family::V4, Family::V6].map(|family| list(Listing::live_tcp(family)));
         let [Ok(v4), Ok(v6)] = listed else { return };
         let live: HashSet<_> = v4.iter().chain(&v6).map(|socket| socket.cookie).collect();
         for granted in self.grants.iter_mut() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
+use super::existing::Found;
 use crate::clock::BootTime;
 use crate::ids::SocketCookie;
 use crate::kernel::Gate;
@@ -160,6 +161,33 @@ impl Sockets {
             }
         }
         ended
+    }
+
+    /// Ends connections that were found: their clients get ECONNABORTED.
+    pub(super) fn end_found(&self, found: &[Found]) {
+        let mut namespaces: HashMap<Option<NetNsId>, Vec<&Found>> = HashMap::new();
+        for one in found {
+            let id = one.netns.as_ref().map(|netns| netns.id());
+            namespaces.entry(id).or_default().push(one);
+        }
+        for found in namespaces.into_values() {
+            let netns = found.first().and_then(|one| one.netns.clone());
+            let destroy = || {
+                let failed = found
+                    .iter()
+                    .filter_map(|one| sock_diag::destroy(&one.socket).err());
+                failed.last()
+            };
+            let failed = match netns {
+                Some(netns) => run_inside(&netns, destroy).map_err(|error| error.to_string()),
+                None => Ok(destroy()),
+            };
+            match failed {
+                Ok(None) => {}
+                Ok(Some(error)) => warn!("connections can't be ended; the gate cuts them: {error}"),
+                Err(error) => warn!("connections can't be reached; the gate cuts them: {error}"),
+            }
+        }
     }
 
     fn replay(&self, syn: &SynPacket, netns: Option<&NetNs>) {

@@ -104,6 +104,16 @@ impl Protocol {
     }
 }
 
+/// What becomes of connections that are older than their protection: made before the agent
+/// started, or before the policy named the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Existing {
+    /// They are closed, unless their user has a grant.
+    Close,
+    /// They go on until their processes close them.
+    Keep,
+}
+
 /// A closed range of ports, the first not above the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortSpan {
@@ -134,6 +144,8 @@ pub struct Endpoint {
     pub ports: Vec<PortSpan>,
     /// Its protocols.
     pub protocol: Protocol,
+    /// What becomes of connections that are there already.
+    pub existing: Existing,
 }
 
 impl Endpoint {

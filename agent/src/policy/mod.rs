@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use compile::{CompileError, KernelTables, compile};
-pub use endpoint::{Endpoint, EndpointName, NameRefused, PortSpan, Protocol};
+pub use endpoint::{Endpoint, EndpointName, Existing, NameRefused, PortSpan, Protocol};
 pub use load::{Loaded, load, load_as, load_texts};
 pub use names::{NameError, Names, SystemNames};
 pub use rule::{

@@ -152,6 +152,8 @@ pub struct Terms {
     pub ttl: Duration,
     /// What happens then.
     pub on_expiry: OnExpiry,
+    /// How long before that the user is told, if at all.
+    pub warn: Option<Duration>,
 }
 
 /// What a rule does.

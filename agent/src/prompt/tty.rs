@@ -33,7 +33,7 @@ const REASON_COLUMNS: usize = 80;
 /// What rings.
 const BELL: u8 = 0x07;
 
-/// What a person is told about a held connection.
+/// What a person is told about a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice<'a> {
     /// The program's name.
@@ -46,7 +46,7 @@ pub struct Notice<'a> {
     pub event: Event<'a>,
 }
 
-/// What happens to a held connection.
+/// What happens to a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// It waits for the person.
@@ -58,6 +58,13 @@ pub enum Event<'a> {
     },
     /// It goes on.
     Approved,
+    /// The grant behind it ends soon.
+    Ends {
+        /// When.
+        left: Duration,
+        /// True if the connection ends with it.
+        closes: bool,
+    },
     /// It is over.
     Denied {
         /// Why, as `nobody answered within 60 s`.
@@ -218,6 +225,18 @@ impl Notice<'_> {
                 seconds_up(left)
             ),
             Event::Approved => write!(line, "approved"),
+            Event::Ends { left, closes } => {
+                let then = if closes {
+                    "closed"
+                } else {
+                    "kept, new ones are not"
+                };
+                write!(
+                    line,
+                    "access ends in {} s: the connection is then {then}",
+                    seconds_up(left)
+                )
+            }
             Event::Denied { reason } => write!(line, "denied: {}", ascii(reason, REASON_COLUMNS)),
         };
         ascii(&line, COLUMNS)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A client as any program is one: makes a socket, connects and waits, knows nothing of stile.
 //!
-//! `stile-test-client tcp|udp ADDRESS:PORT` connects and prints `connected MICROSECONDS` or
+//! `stile-test-client tcp|udp|udp-bound ADDRESS:PORT` connects (or, `udp-bound`, only takes that
+//! address for its own) and prints `connected MICROSECONDS` or
 //! `error ERRNO MICROSECONDS`. Then it obeys lines from stdin, each with one line as answer:
 //! `say TEXT` sends a line and prints `heard TEXT`; `listen` waits for the peer. Both print
 //! `end` at the end of the stream, or `error ERRNO`. `again` connects with a new socket.
@@ -45,16 +46,16 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: stile-test-client tcp|udp ADDRESS:PORT");
+    eprintln!("usage: stile-test-client tcp|udp|udp-bound ADDRESS:PORT");
     ExitCode::from(2)
 }
 
 fn connect(protocol: &str, address: SocketAddr) -> Option<Socket> {
     let began = Instant::now();
-    let made = if protocol == "udp" {
-        udp(address).map(Socket::Udp)
-    } else {
-        TcpStream::connect(address).map(Socket::Tcp)
+    let made = match protocol {
+        "udp" => udp(address).map(Socket::Udp),
+        "udp-bound" => UdpSocket::bind(address).map(Socket::Udp),
+        _ => TcpStream::connect(address).map(Socket::Tcp),
     };
     let took = began.elapsed().as_micros();
     match made {

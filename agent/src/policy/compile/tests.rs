@@ -6,7 +6,7 @@ use stile_common::protocol;
 
 use super::*;
 use crate::policy::testing::{FakeNames, policy};
-use crate::policy::{EndpointName, PolicyVersion, PortSpan, Protocol};
+use crate::policy::{EndpointName, Existing, PolicyVersion, PortSpan, Protocol};
 
 const ENDPOINTS: &str = r#"
 [[endpoint]]
@@ -255,6 +255,7 @@ fn a_policy() -> impl Strategy<Value = Policy> {
                 hosts,
                 ports,
                 protocol,
+                existing: Existing::Close,
             }
         });
         Policy {

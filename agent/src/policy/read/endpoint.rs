@@ -7,13 +7,15 @@ use super::{Located, each, or_default};
 use crate::config::{Findings, Spot, Table, Value};
 use crate::ids::EndpointId;
 use crate::policy::host::parse_host;
-use crate::policy::{Endpoint, EndpointName, PortSpan, Protocol};
+use crate::policy::{Endpoint, EndpointName, Existing, PortSpan, Protocol};
 
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("tcp", Protocol::Tcp),
     ("udp", Protocol::Udp),
     ("any", Protocol::Any),
 ];
+
+const EXISTING: [(&str, Existing); 2] = [("close", Existing::Close), ("keep", Existing::Keep)];
 
 /// Keys that are easily mistaken.
 const RENAMED: [(&str, &str); 6] = [
@@ -48,13 +50,16 @@ impl EndpointDraft {
         let protocol = or_default(table.take("protocol"), Protocol::Tcp, |value| {
             value.word(&PROTOCOLS, findings)
         });
+        let existing = or_default(table.take("existing"), Existing::Close, |value| {
+            value.word(&EXISTING, findings)
+        });
         let spot = table.spot().clone();
         table.finish(&RENAMED, findings);
         Self {
             spot,
             name: written.and_then(located_text),
             hosts: hosts.clone().unwrap_or_default(),
-            endpoint: complete(name, hosts, ports, protocol),
+            endpoint: complete(name, hosts, ports, protocol, existing),
         }
     }
 }
@@ -64,6 +69,7 @@ fn complete(
     hosts: Option<Vec<Located<IpNet>>>,
     ports: Option<Vec<PortSpan>>,
     protocol: Option<Protocol>,
+    existing: Option<Existing>,
 ) -> Option<Endpoint> {
     let name = name?;
     Some(Endpoint {
@@ -72,6 +78,7 @@ fn complete(
         hosts: hosts?.into_iter().map(|host| host.value).collect(),
         ports: ports?,
         protocol: protocol?,
+        existing: existing?,
     })
 }
 

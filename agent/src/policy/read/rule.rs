@@ -131,7 +131,15 @@ fn action(table: &mut Table<'_>, findings: &mut Findings) -> Option<Action> {
     let kind = table.require("action", findings);
     let kind = kind.and_then(|value| value.word(&KINDS, findings));
     if kind == Some(Kind::Deny) {
-        for key in ["ttl", "factors", "scope", "first", "max_hold", "on_expiry"] {
+        for key in [
+            "ttl",
+            "factors",
+            "scope",
+            "first",
+            "max_hold",
+            "on_expiry",
+            "warn",
+        ] {
             table.refuse(key, "a deny rule lets nobody through", findings);
         }
         return Some(Action::Deny);
@@ -174,11 +182,29 @@ fn terms(table: &mut Table<'_>, kind: Option<Kind>, findings: &mut Findings) -> 
         (None, Some(Kind::Allow), _) => Some(MAX_TTL),
         (None, _, _) => Some(USUAL_TTL),
     };
+    let warn = match table.take("warn") {
+        Some(value) => warning(&value, ttl, findings).map(Some),
+        None => Some(None),
+    };
     Some(Terms {
         scope: scope?,
         ttl: ttl?,
         on_expiry: on_expiry?,
+        warn: warn?,
     })
+}
+
+/// How long before the end somebody is told: before it, and after the beginning.
+fn warning(value: &Value<'_>, ttl: Option<Duration>, findings: &mut Findings) -> Option<Duration> {
+    let warn = duration(value, SECOND..=MAX_TTL, findings)?;
+    if ttl.is_some_and(|ttl| warn >= ttl) {
+        findings.error(
+            &value.spot(),
+            "the warning would come before the grant: `warn` must be shorter than `ttl`",
+        );
+        return None;
+    }
+    Some(warn)
 }
 
 fn first(table: &mut Table<'_>, findings: &mut Findings) -> Option<First> {

@@ -144,6 +144,7 @@ fn keys_that_mean_nothing_for_the_action_are_refused() {
         "first = \"hold\"",
         "max_hold = \"1m\"",
         "on_expiry = \"keep\"",
+        "warn = \"1m\"",
     ] {
         let mistake = with(&format!("\"deny\"\n{key}"));
         assert!(
@@ -170,6 +171,14 @@ fn bad_values_of_rules_are_refused() {
         let mistake = with(&format!("\"step-up\"\nttl = {ttl:?}"));
         assert!(mistake.ends_with("is out of range: 1s to 24h"), "{mistake}");
     }
+    for warn in ["15m", "1h"] {
+        let mistake = with(&format!("\"step-up\"\nttl = \"15m\"\nwarn = {warn:?}"));
+        assert!(
+            mistake.contains("`warn` must be shorter than `ttl`"),
+            "{mistake}"
+        );
+    }
+    assert!(with("\"step-up\"\nwarn = \"0s\"").contains("is out of range"));
     assert!(with("\"step-up\"\nttl = 15").contains("expected a duration"));
     for hold in ["0s", "11m"] {
         let mistake = with(&format!("\"step-up\"\nmax_hold = {hold:?}"));

@@ -111,6 +111,16 @@ fn the_line_says_who_waits_for_what_and_what_to_type() {
         with(Event::Approved).line(),
         "[stile] psql -> prod-db (10.0.0.5:5432) approved"
     );
+    let left = Duration::from_secs(60);
+    let ends = |closes| with(Event::Ends { left, closes }).line();
+    assert_eq!(
+        [ends(true), ends(false)],
+        [
+            "[stile] psql -> prod-db (10.0.0.5:5432) access ends in 60 s: the connection is then closed",
+            "[stile] psql -> prod-db (10.0.0.5:5432) access ends in 60 s: the connection is then kept, \
+             new ones are not",
+        ]
+    );
     let reason = "nobody answered within 60 s";
     assert_eq!(
         with(Event::Denied { reason }).line(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lists and destroys TCP sockets of the calling thread's network namespace, whoever owns
-//! them (`sock_diag(7)`, `NETLINK_SOCK_DIAG`).
+//! Lists and destroys TCP and UDP sockets of the calling thread's network namespace, whoever
+//! owns them (`sock_diag(7)`, `NETLINK_SOCK_DIAG`).
 //!
 //! A destroyed socket fails with `ECONNABORTED` at once, and its peer gets a reset: that is
 //! how a denied hold ends and how a connection ends with its grant. Sockets of another
@@ -12,8 +12,10 @@ mod tests;
 mod wire;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
@@ -28,6 +30,50 @@ pub enum Family {
     V4,
     /// `AF_INET6`
     V6,
+}
+
+/// A transport protocol whose sockets can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Also what runs over it (MPTCP).
+    Tcp,
+    /// Its sockets are ESTABLISHED while they are connected.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
+}
+
+/// Which sockets are listed.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
+    /// Of this family.
+    pub family: Family,
+    /// Of this protocol.
+    pub transport: Transport,
+    /// In one of these states.
+    pub states: TcpStates,
+    /// Each with its value in this socket storage.
+    pub storage: Option<BorrowedFd<'a>>,
+}
+
+impl Listing<'_> {
+    /// All TCP sockets of a family that can still move a byte.
+    #[must_use]
+    pub fn live_tcp(family: Family) -> Self {
+        Self {
+            family,
+            transport: Transport::Tcp,
+            states: TcpStates::LIVE,
+            storage: None,
+        }
+    }
 }
 
 /// State of a TCP socket (`include/net/tcp_states.h`).
@@ -78,7 +124,7 @@ impl TcpStates {
     }
 }
 
-/// A TCP socket, as the kernel described it at one moment.
+/// A socket, as the kernel described it at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpSocket {
     /// Its own end. Mapped IPv4 addresses stay mapped.
@@ -93,6 +139,12 @@ pub struct TcpSocket {
     pub inode: u32,
     /// The kernel's name of it.
     pub cookie: SocketCookie,
+    /// Its protocol.
+    pub transport: Transport,
+    /// The id of the cgroup in which it was made, where the kernel tells it.
+    pub cgroup: Option<u64>,
+    /// Its value in the storage that was asked for, if it has one.
+    pub storage: Option<Vec<u8>>,
     /// The interface it is bound to; 0 for none. Part of its identity.
     interface: u32,
 }
@@ -109,6 +161,9 @@ impl TcpSocket {
             uid: Uid(0),
             inode: 0,
             cookie,
+            transport: Transport::Tcp,
+            cgroup: None,
+            storage: None,
             interface: 0,
         }
     }
@@ -145,9 +200,10 @@ pub enum DiagError {
     TooMany(usize),
     /// The kernel lacks the listing.
     #[error(
-        "this kernel can't list TCP sockets; it needs CONFIG_INET_TCP_DIAG (modprobe tcp_diag)"
+        "this kernel can't list {0} sockets; it needs CONFIG_INET_{0}_DIAG (modprobe tcp_diag, \
+         udp_diag)"
     )]
-    NoTcpDiag,
+    NoDiag(Transport),
     /// The kernel lacks SOCK_DESTROY.
     #[error("this kernel can't end connections; it needs CONFIG_INET_DIAG_DESTROY=y")]
     NoDestroy,
@@ -156,16 +212,16 @@ pub enum DiagError {
     NotPermitted,
 }
 
-/// Most sockets that [`list_tcp`] returns: about 100 MiB. More than that is past what one host
+/// Most sockets that [`list`] returns: about 100 MiB. More than that is past what one host
 /// can serve with its 65,535 ports for each address.
 const MAX_SOCKETS: usize = 1 << 20;
 
-/// All TCP sockets of this family in one of these states.
+/// All sockets of a listing.
 ///
 /// # Errors
 /// If netlink fails or the tables never hold still; a partial list is never returned.
-pub fn list_tcp(family: Family, states: TcpStates) -> Result<Vec<TcpSocket>, DiagError> {
-    Connection::open()?.dump(family, states, MAX_SOCKETS, |_| true)
+pub fn list(listing: Listing<'_>) -> Result<Vec<TcpSocket>, DiagError> {
+    Connection::open()?.dump(listing, MAX_SOCKETS, |_| true)
 }
 
 /// Destroys this very socket, told by its addresses and its cookie.
@@ -190,7 +246,7 @@ pub fn destroy_by_cookies(cookies: &[SocketCookie]) -> Result<Vec<SocketCookie>,
     let mut destroyed = Vec::new();
     let mut failed = None;
     for family in [Family::V4, Family::V6] {
-        let found = connection.dump(family, TcpStates::LIVE, MAX_SOCKETS, |socket| {
+        let found = connection.dump(Listing::live_tcp(family), MAX_SOCKETS, |socket| {
             wanted.contains(&socket.cookie)
         });
         let found = found.unwrap_or_else(|error| {
@@ -220,7 +276,11 @@ pub fn probe_destroy() -> Result<(), DiagError> {
     let mut connection = Connection::open()?;
     // A kernel without tcp_diag says ENOENT too, so listing is asked first.
     let listening = TcpStates::of(&[TcpState::Listen]);
-    connection.dump(Family::V4, listening, 0, |_| false)?;
+    let listening = Listing {
+        states: listening,
+        ..Listing::live_tcp(Family::V4)
+    };
+    connection.dump(listening, 0, |_| false)?;
     let nowhere = TcpSocket {
         local: SocketAddr::from(([127, 0, 0, 1], 0)),
         remote: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -228,6 +288,9 @@ pub fn probe_destroy() -> Result<(), DiagError> {
         uid: Uid(0),
         inode: 0,
         cookie: SocketCookie(0),
+        transport: Transport::Tcp,
+        cgroup: None,
+        storage: None,
         interface: 0,
     };
     match connection.request(wire::SOCK_DESTROY, &nowhere) {

@@ -13,7 +13,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::wire::{self, Framed, Message};
-use super::{DiagError, Family, TcpSocket, TcpStates};
+use super::{DiagError, Listing, TcpSocket};
 
 /// The kernel never puts more into one datagram of a dump (`netlink_dump`, 32 KiB since
 /// Linux 4.4 for a reader that offers it).
@@ -69,13 +69,12 @@ impl Connection {
     /// The sockets that `keep` wants, at most `limit`.
     pub(super) fn dump(
         &mut self,
-        family: Family,
-        states: TcpStates,
+        listing: Listing<'_>,
         limit: usize,
         mut keep: impl FnMut(&TcpSocket) -> bool,
     ) -> Result<Vec<TcpSocket>, DiagError> {
         for _ in 0..DUMP_TRIES {
-            match self.dump_once(family, states, limit, &mut keep)? {
+            match self.dump_once(listing, limit, &mut keep)? {
                 Dumped::Whole(sockets) => return Ok(sockets),
                 Dumped::Interrupted => {}
             }
@@ -85,8 +84,7 @@ impl Connection {
 
     fn dump_once(
         &mut self,
-        family: Family,
-        states: TcpStates,
+        listing: Listing<'_>,
         limit: usize,
         keep: &mut impl FnMut(&TcpSocket) -> bool,
     ) -> Result<Dumped, DiagError> {
@@ -95,7 +93,7 @@ impl Connection {
             source,
         };
         let sequence = self.next_sequence();
-        self.send(&wire::dump_request(family, states, sequence))
+        self.send(&wire::dump_request(listing, sequence))
             .map_err(|error| failed(error.into()))?;
         let mut sockets = Vec::new();
         let mut interrupted = false;
@@ -108,17 +106,21 @@ impl Connection {
                 }
                 interrupted |= framed.interrupted;
                 match framed.message {
-                    Message::Socket(socket) if keep(&socket) => {
+                    Message::Socket(mut socket) => {
+                        socket.transport = listing.transport;
+                        if !keep(&socket) {
+                            continue;
+                        }
                         if sockets.len() == limit {
                             return Err(DiagError::TooMany(limit));
                         }
                         sockets.push(socket);
                     }
-                    Message::Socket(_) | Message::Noop => {}
+                    Message::Noop => {}
                     Message::Done(0) if interrupted => return Ok(Dumped::Interrupted),
                     Message::Done(0) => return Ok(Dumped::Whole(sockets)),
                     Message::Error(libc::ENOENT) | Message::Done(libc::ENOENT) => {
-                        return Err(DiagError::NoTcpDiag);
+                        return Err(DiagError::NoDiag(listing.transport));
                     }
                     Message::Error(error) | Message::Done(error) => {
                         return Err(failed(io::Error::from_raw_os_error(error)));

@@ -2,7 +2,7 @@
 //! These need root. What they destroy are connections of their own, on loopback.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{
@@ -27,7 +27,11 @@ fn established() -> TcpStates {
 }
 
 fn find(family: Family, states: TcpStates, wanted: SocketCookie) -> Option<TcpSocket> {
-    let sockets = list_tcp(family, states).unwrap();
+    let listing = Listing {
+        states,
+        ..Listing::live_tcp(family)
+    };
+    let sockets = list(listing).unwrap();
     sockets.into_iter().find(|socket| socket.cookie == wanted)
 }
 
@@ -46,6 +50,42 @@ fn a_connection_is_listed_with_both_ends_owner_and_cookie() {
         assert_eq!(found.state, TcpState::Established);
         assert_eq!(found.uid, Uid(nix::unistd::getuid().as_raw()));
         assert_ne!(found.inode, 0);
+    }
+}
+
+#[test]
+fn a_socket_is_listed_with_the_cgroup_in_which_it_was_made() {
+    let (client, _server) = pair("127.0.0.1");
+    let found = find(Family::V4, established(), cookie_of(&client).unwrap()).unwrap();
+    // This process's own, by its path in the hierarchy of version 2.
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let hierarchy = crate::sys::cgroup::Cgroup2::find().unwrap();
+    let own = hierarchy.id_of(path.unwrap().as_ref()).unwrap();
+    assert_eq!(found.cgroup, Some(own));
+    assert_eq!(found.storage, None);
+}
+
+#[test]
+fn a_connected_udp_socket_is_listed_and_destroyed() {
+    for (address, family) in [("127.0.0.1", Family::V4), ("::1", Family::V6)] {
+        let server = UdpSocket::bind((address, 0)).unwrap();
+        let client = UdpSocket::bind((address, 0)).unwrap();
+        client.connect(server.local_addr().unwrap()).unwrap();
+        let listing = Listing {
+            transport: Transport::Udp,
+            states: established(),
+            ..Listing::live_tcp(family)
+        };
+        let cookie = cookie_of(&client).unwrap();
+        let sockets = list(listing).unwrap();
+        let found = sockets.into_iter().find(|socket| socket.cookie == cookie);
+        let found = found.unwrap();
+        assert_eq!(found.remote, server.local_addr().unwrap());
+        assert_eq!(found.transport, Transport::Udp);
+        assert_eq!(destroy(&found).unwrap(), Destroyed::Yes);
+        let error = client.recv(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
     }
 }
 
@@ -167,7 +207,7 @@ fn a_listing_that_outgrows_its_bound_is_an_error_and_not_a_part() {
     let (_client, _server) = pair("127.0.0.1");
     let cut = Connection::open()
         .unwrap()
-        .dump(Family::V4, established(), 1, |_| true);
+        .dump(Listing::live_tcp(Family::V4), 1, |_| true);
     assert!(matches!(cut, Err(DiagError::TooMany(1))));
 }
 

@@ -3,8 +3,11 @@
 //! Addresses and ports are in network byte order, everything else in the host's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsRawFd as _;
 
-use super::{Family, TcpSocket, TcpState, TcpStates};
+use super::{Family, Listing, TcpSocket, TcpState, TcpStates, Transport};
+use stile_common::protocol;
+
 use crate::ids::{SocketCookie, Uid};
 
 /// Message type: describe one socket, or with [`DUMP`] all.
@@ -32,8 +35,21 @@ const REQUEST_BODY: usize = 56;
 /// Bytes of `struct inet_diag_msg`.
 const SOCKET_BODY: usize = 72;
 
-/// `IPPROTO_TCP`
-const TCP: u8 = 6;
+/// Attribute of a request: the socket storages that are wanted.
+const REQ_SK_BPF_STORAGES: u16 = 2;
+/// Attribute in it: the descriptor of such a map.
+const STORAGE_REQ_MAP_FD: u16 = 1;
+/// Attribute of a socket: its values in the storages that were asked for.
+const SK_BPF_STORAGES: u16 = 20;
+/// Attribute in it: one storage; and in that, the value.
+const SK_BPF_STORAGE: u16 = 1;
+const STORAGE_VALUE: u16 = 3;
+/// Attribute of a socket: the id of the cgroup in which it was made.
+const CGROUP_ID: u16 = 21;
+/// `NLA_TYPE_MASK`: the rest are flags.
+const TYPE_MASK: u16 = 0x3fff;
+/// `NLA_F_NESTED`
+const NESTED: u16 = 0x8000;
 /// Any interface, any address, any cookie.
 const ANY_ID: [u8; 48] = [0; 48];
 
@@ -58,6 +74,15 @@ pub(super) struct Framed {
     pub(super) message: Message,
 }
 
+impl Transport {
+    fn number(self) -> u8 {
+        match self {
+            Self::Tcp => protocol::TCP,
+            Self::Udp => protocol::UDP,
+        }
+    }
+}
+
 impl Family {
     fn number(self) -> u8 {
         // AF_INET and AF_INET6, which fit a byte on Linux.
@@ -68,16 +93,27 @@ impl Family {
     }
 }
 
-/// The request for all sockets of a family in these states.
-pub(super) fn dump_request(family: Family, states: TcpStates, sequence: u32) -> Vec<u8> {
-    pack(
-        SOCK_DIAG_BY_FAMILY,
-        REQUEST | DUMP,
-        sequence,
-        family,
-        states,
-        &ANY_ID,
-    )
+/// The request for all sockets of a listing.
+pub(super) fn dump_request(listing: Listing<'_>, sequence: u32) -> Vec<u8> {
+    let kind = (SOCK_DIAG_BY_FAMILY, REQUEST | DUMP);
+    let mut bytes = pack(kind, sequence, listing, &ANY_ID);
+    if let Some(map) = listing.storage {
+        let descriptor = map.as_raw_fd().to_ne_bytes();
+        let inner = attribute(STORAGE_REQ_MAP_FD, &descriptor);
+        bytes.extend(attribute(REQ_SK_BPF_STORAGES | NESTED, &inner));
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+    }
+    bytes
+}
+
+/// `struct nlattr` with what it holds, whose length must be a multiple of 4.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes
 }
 
 /// A request about one socket.
@@ -86,18 +122,16 @@ pub(super) fn socket_request(kind: u16, socket: &TcpSocket, sequence: u32) -> Ve
         SocketAddr::V4(_) => Family::V4,
         SocketAddr::V6(_) => Family::V6,
     };
-    let all = TcpStates(u32::MAX);
-    pack(kind, REQUEST | ACK, sequence, family, all, &id_of(socket))
+    let listing = Listing {
+        family,
+        transport: socket.transport,
+        states: TcpStates(u32::MAX),
+        storage: None,
+    };
+    pack((kind, REQUEST | ACK), sequence, listing, &id_of(socket))
 }
 
-fn pack(
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    family: Family,
-    states: TcpStates,
-    id: &[u8; 48],
-) -> Vec<u8> {
+fn pack((kind, flags): (u16, u16), sequence: u32, listing: Listing<'_>, id: &[u8; 48]) -> Vec<u8> {
     const LENGTH: u32 = (HEADER + REQUEST_BODY) as u32;
     let mut bytes = Vec::with_capacity(HEADER + REQUEST_BODY);
     bytes.extend(LENGTH.to_ne_bytes());
@@ -105,8 +139,9 @@ fn pack(
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend([0; 4]); // the port: the kernel fills it
-    bytes.extend([family.number(), TCP, 0, 0]); // no extensions
-    bytes.extend(states.0.to_ne_bytes());
+    let transport = listing.transport.number();
+    bytes.extend([listing.family.number(), transport, 0, 0]); // no extensions
+    bytes.extend(listing.states.0.to_ne_bytes());
     bytes.extend(id);
     bytes
 }
@@ -171,9 +206,16 @@ fn errno(body: &[u8]) -> Option<i32> {
     negated.checked_neg()
 }
 
-/// `struct inet_diag_msg`; attributes behind it are left out.
-fn read_socket(body: &[u8]) -> Result<TcpSocket, &'static str> {
-    let body: &[u8; SOCKET_BODY] = body.first_chunk().ok_or("a socket is cut short")?;
+/// `struct inet_diag_msg` and the attributes behind it that are understood. It doesn't say
+/// which transport it has: that is the one that was asked for.
+fn read_socket(bytes: &[u8]) -> Result<TcpSocket, &'static str> {
+    let (body, rest) = bytes
+        .split_first_chunk::<SOCKET_BODY>()
+        .ok_or("a socket is cut short")?;
+    let cgroup = find_attribute(rest, CGROUP_ID).and_then(|id| id.first_chunk());
+    let storage = find_attribute(rest, SK_BPF_STORAGES)
+        .and_then(|storages| find_attribute(storages, SK_BPF_STORAGE))
+        .and_then(|storage| find_attribute(storage, STORAGE_VALUE));
     let word = |at| word(body, at).ok_or("a socket is cut short");
     let [family, state, ..] = *body;
     let interface = word(4 + 36)?;
@@ -185,8 +227,26 @@ fn read_socket(body: &[u8]) -> Result<TcpSocket, &'static str> {
         uid: Uid(word(64)?),
         inode: word(68)?,
         cookie: SocketCookie(cookie),
+        transport: Transport::Tcp,
+        cgroup: cgroup.map(|id| u64::from_ne_bytes(*id)),
+        storage: storage.map(<[u8]>::to_vec),
         interface,
     })
+}
+
+/// The value of the first attribute of this kind.
+fn find_attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let (header, _) = bytes.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let kind = u16::from_ne_bytes([header[2], header[3]]) & TYPE_MASK;
+        let value = bytes.get(4..length)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        // Attributes start at multiples of 4 (NLA_ALIGN).
+        bytes = bytes.get(length.next_multiple_of(4)..)?;
+    }
 }
 
 /// One end of a socket, whose port and address stand at these offsets.
