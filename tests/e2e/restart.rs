@@ -100,15 +100,22 @@ fn a_connection_that_is_held_during_a_restart_goes_on_with_a_code() {
 }
 
 #[test]
-fn twenty_restarts_let_nobody_through_and_stop_nothing_else() {
+fn fifty_restarts_let_nobody_through_and_stop_nothing_else() {
     let mut host = Host::start_usual();
+    let authenticator = host.enroll(ALICE);
+    let client = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    client.connected();
     let elsewhere = Server::start(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let protected = [host.server().address()];
     let to_protected = Probe::start(&mut host.probe(BOB, "tcp-loop", &protected));
     let open = [elsewhere.address()];
     let to_open = Probe::start(&mut host.probe(BOB, "tcp-loop", &open));
-    assert_eq!([to_protected.fate(), to_open.fate()], [Fate::Sent; 2]);
-    for restart in 0..20 {
+    let granted = Probe::start(&mut host.probe(ALICE, "tcp-loop", &protected));
+    let fates = [to_protected.fate(), to_open.fate(), granted.fate()];
+    assert_eq!(fates, [Fate::Sent; 3]);
+    for restart in 0..50 {
         // Both loops go on between two restarts.
         let before = elsewhere.accepted();
         until("connects go on", || {
@@ -122,11 +129,13 @@ fn twenty_restarts_let_nobody_through_and_stop_nothing_else() {
         }
     }
     let (through, refused) = to_protected.end_loop();
-    assert_eq!((through, host.server().accepted()), (0, 0));
-    assert!(refused >= 20, "{refused}");
-    let (through, failed) = to_open.end_loop();
-    assert_eq!(failed, 0);
-    assert!(through >= 20, "{through}");
+    assert_eq!(through, 0, "a leak");
+    assert!(refused >= 50, "{refused}");
+    for (name, probe) in [("unprotected", to_open), ("under a grant", granted)] {
+        let (through, failed) = probe.end_loop();
+        assert_eq!(failed, 0, "wrongly refused: {name}");
+        assert!(through >= 50, "{name}: {through}");
+    }
 }
 
 #[test]
@@ -229,17 +238,48 @@ fn detach_leaves_nothing_and_opens_everything() {
 }
 
 #[test]
-fn the_pins_of_another_version_are_refused_with_the_remedy() {
+fn a_gate_with_another_map_layout_is_replaced_without_a_gap() {
+    let mut host = Host::start_usual();
+    let authenticator = host.enroll(ALICE);
+    let mut live = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    live.connected();
+    let protected = [host.server().address()];
+    let through = host.server().accepted();
+    let to_protected = Probe::start(&mut host.probe(BOB, "tcp-loop", &protected));
+    assert_eq!(to_protected.fate(), Fate::Sent);
+    host.stop();
+    // The very same gate, as one of another version would be called.
+    let own = fs::read_dir(host.pins()).expect("pins").flatten();
+    let own: Vec<_> = own.map(|entry| entry.path()).collect();
+    assert_eq!(own.len(), 1);
+    fs::rename(&own[0], host.pins().join("v1")).expect("a bpffs");
+    host.start();
+    let left = fs::read_dir(host.pins()).expect("pins").flatten();
+    let left: Vec<_> = left.map(|entry| entry.path()).collect();
+    assert_eq!(left, own);
+    let (passed, refused) = to_protected.end_loop();
+    assert_eq!((passed, host.server().accepted()), (0, through));
+    assert!(refused > 0);
+    let records = host.audit().wait_for("daemon-started", 2);
+    assert_eq!(records.of("daemon-started")[1]["adopted"], true);
+    // Its grants go on, and what was held by it is refused.
+    live.talks();
+    host.connect(ALICE).connected();
+    let held = host.connect(BOB);
+    host.wait_for_challenge(BOB);
+    held.still_waits();
+}
+
+#[test]
+fn what_is_no_gate_among_the_pins_is_refused_with_the_remedy() {
     let mut host = Host::builder().stopped().build();
-    fs::create_dir_all(host.pins().join("v999")).expect("a bpffs");
+    fs::create_dir_all(host.pins().join("something")).expect("a bpffs");
     let said = host.try_start().expect_err("it has started");
-    assert!(
-        said.contains("another map layout; run `stile detach`"),
-        "{said}"
-    );
+    assert!(said.contains("is no gate of stile's; remove it"), "{said}");
     host.connect(BOB).connected();
-    let pins = host.pins().to_str().expect("UTF-8").to_owned();
-    assert_eq!(host.stile(ROOT, &["detach", "--bpffs", &pins]).stderr, "");
+    fs::remove_dir(host.pins().join("something")).expect("it is there");
     host.start();
     let held = host.connect(BOB);
     host.wait_for_challenge(BOB);

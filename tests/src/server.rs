@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A server that sends back what it gets, over TCP and UDP, and counts.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// The connections that are open, by the order in which they came.
+type Live = HashMap<usize, TcpStream>;
 
 /// An echo server on one address, on one port of both protocols. It lives in threads of the
 /// test, outside of the host's cgroup, and ends with it.
@@ -16,7 +20,7 @@ pub struct Server {
     accepted: Arc<AtomicUsize>,
     datagrams: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
-    live: Arc<Mutex<Option<Vec<TcpStream>>>>,
+    live: Arc<Mutex<Option<Live>>>,
 }
 
 impl Server {
@@ -31,7 +35,7 @@ impl Server {
             accepted: Arc::default(),
             datagrams: Arc::default(),
             bytes: Arc::default(),
-            live: Arc::new(Mutex::new(Some(Vec::new()))),
+            live: Arc::new(Mutex::new(Some(Live::new()))),
         };
         let (accepted, live) = (Arc::clone(&server.accepted), Arc::clone(&server.live));
         let bytes = Arc::clone(&server.bytes);
@@ -70,7 +74,7 @@ impl Server {
     /// Sends a line on every TCP connection, unasked.
     pub fn push(&self, text: &str) {
         let mut live = self.live.lock().unwrap();
-        for stream in live.iter_mut().flatten() {
+        for stream in live.iter_mut().flat_map(HashMap::values_mut) {
             let _ = stream.write_all(format!("{text}\n").as_bytes());
         }
     }
@@ -98,7 +102,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for stream in self.live.lock().unwrap().take().unwrap_or_default() {
+        for stream in self
+            .live
+            .lock()
+            .unwrap()
+            .take()
+            .unwrap_or_default()
+            .values()
+        {
             let _ = stream.shutdown(Shutdown::Both);
         }
         // Wakes the thread that accepts: it finds nobody who wants its connections.
@@ -123,16 +134,23 @@ fn accept(
     listener: &TcpListener,
     accepted: &AtomicUsize,
     bytes: &Arc<AtomicUsize>,
-    live: &Mutex<Option<Vec<TcpStream>>>,
+    shared: &Arc<Mutex<Option<Live>>>,
 ) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
-        let mut live = live.lock().unwrap();
+        let mut live = shared.lock().unwrap();
         let Some(live) = live.as_mut() else { return };
-        accepted.fetch_add(1, Ordering::SeqCst);
-        live.push(stream.try_clone().unwrap());
-        let bytes = Arc::clone(bytes);
-        std::thread::spawn(move || echo(stream, &bytes));
+        let number = accepted.fetch_add(1, Ordering::SeqCst);
+        live.insert(number, stream.try_clone().unwrap());
+        let (bytes, shared) = (Arc::clone(bytes), Arc::clone(shared));
+        std::thread::spawn(move || {
+            echo(stream, &bytes);
+            shared
+                .lock()
+                .unwrap()
+                .as_mut()
+                .map(|live| live.remove(&number));
+        });
     }
 }
 

@@ -19,12 +19,12 @@ pub enum GateError {
         /// Why.
         source: io::Error,
     },
-    /// An agent of another version left its gate.
+    /// Something that is no gate's lies among the pins.
     #[error(
-        "{} was left by an agent with another map layout; run `stile detach` (which opens the \
-         gate) before this version is started", .0.display()
+        "{} is no gate of stile's; remove it, or run `stile detach` (which opens the gate) before \
+         stiled is started", .0.display()
     )]
-    OtherVersion(PathBuf),
+    ForeignPins(PathBuf),
     /// The cgroup can't be opened.
     #[error("cgroup {}: {source}", path.display())]
     Cgroup {

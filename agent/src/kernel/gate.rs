@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::maps::{
     Array, HashMap as BpfHashMap, MapData, PerCpuArray, ProgramArray, RingBuf, SkStorage,
@@ -14,9 +14,14 @@ use stile_common::{
     Attempt, Budget, Config, ENDPOINT_ANY, GrantKey, GrantValue, SocketState, fault, scope, verdict,
 };
 
+use tracing::{info, warn};
+
 use super::OBJECT;
 use super::error::{GateError, ignore_absent, map_error, take};
-use super::pins::{PINNED, make_directory, remove_other_links, version_directory};
+use super::pins::{
+    PINNED, make_directory, other_versions, remove_other_links, remove_other_versions,
+    version_directory,
+};
 use super::programs::{ATTACHED, attach_one, fill_arrays, load_programs};
 use super::tables::{Tables, TablesError};
 use crate::decide::KeepPermit;
@@ -63,7 +68,9 @@ pub struct Rings {
 
 impl Gate {
     /// Puts up the gate, closed for nobody as long as its tables are empty. Where one stands
-    /// already, its maps are kept and its programs are replaced without a gap.
+    /// already, its maps are kept and its programs are replaced without a gap. Where one with
+    /// another map layout stands, its grants are taken over, and it goes on standing until
+    /// [`Self::attach`] has put this one beside it.
     ///
     /// # Errors
     /// If the kernel refuses a part of it. What was attached stays attached.
@@ -97,6 +104,9 @@ impl Gate {
             flows: take(&mut gate._programs, "FLOWS")?,
         };
         gate.mark_read()?;
+        for other in other_versions(options)? {
+            gate.take_over_grants(&other);
+        }
         Ok((gate, rings))
     }
 
@@ -115,7 +125,30 @@ impl Gate {
         for name in ATTACHED {
             self.adopted |= attach_one(&mut self._programs, name, &links.join(name), &cgroup)?;
         }
-        remove_other_links(&base, &links)
+        remove_other_links(&base, &links)?;
+        self.adopted |= remove_other_versions(options)? > 0;
+        Ok(())
+    }
+
+    /// Takes over the grants of a gate with another map layout, if theirs is the same.
+    /// Otherwise connections under them end, and their users step up again.
+    fn take_over_grants(&mut self, other: &Path) {
+        let pin = other.join("GRANTS");
+        let taken = MapData::from_pin(&pin).and_then(|map| {
+            let theirs: BpfHashMap<_, GrantKey, GrantValue> =
+                aya::maps::Map::HashMap(map).try_into()?;
+            let mut taken = 0;
+            for entry in theirs.iter() {
+                let (key, value) = entry?;
+                self.grants.insert(key, value, 0)?;
+                taken += 1;
+            }
+            Ok(taken)
+        });
+        match taken {
+            Ok(grants) => info!(grants, from = %other.display(), "taking over another gate"),
+            Err(error) => warn!("grants of {} are lost: {error}", other.display()),
+        }
     }
 
     /// True if the gate stood before this daemon came.

@@ -72,23 +72,55 @@ fn remove_tree(directory: &Path) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// The directory of this version's pins; refuses if another version has left some.
+/// The directory of this version's pins.
 pub(super) fn version_directory(options: &GateOptions) -> Result<PathBuf, GateError> {
-    let own = format!("v{ABI_VERSION}");
+    let base = options.pins.join(own_version());
     make_directory(&options.pins)?;
+    make_directory(&base)?;
+    Ok(base)
+}
+
+fn own_version() -> String {
+    format!("v{ABI_VERSION}")
+}
+
+/// The directories of gates that daemons with other map layouts have left. Refuses if there is
+/// anything else.
+pub(super) fn other_versions(options: &GateOptions) -> Result<Vec<PathBuf>, GateError> {
     let failed = |source| GateError::Pins {
         path: options.pins.clone(),
         source,
     };
+    let own = own_version();
+    let mut others = Vec::new();
     for entry in fs::read_dir(&options.pins).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_name() != *own {
-            return Err(GateError::OtherVersion(entry.path()));
+        let name = entry.file_name();
+        if name == *own {
+            continue;
         }
+        let number = name.to_str().and_then(|name| name.strip_prefix('v'));
+        if number
+            .and_then(|number| number.parse::<u32>().ok())
+            .is_none()
+        {
+            return Err(GateError::ForeignPins(entry.path()));
+        }
+        others.push(entry.path());
     }
-    let base = options.pins.join(own);
-    make_directory(&base)?;
-    Ok(base)
+    Ok(others)
+}
+
+/// Takes down the gates of other versions, now that this one stands.
+pub(super) fn remove_other_versions(options: &GateOptions) -> Result<usize, GateError> {
+    let others = other_versions(options)?;
+    for other in &others {
+        remove_tree(other).map_err(|source| GateError::Pins {
+            path: other.clone(),
+            source,
+        })?;
+    }
+    Ok(others.len())
 }
 
 pub(super) fn make_directory(path: &Path) -> Result<(), GateError> {
