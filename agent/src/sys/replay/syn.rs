@@ -93,7 +93,8 @@ impl SynPacket {
             _ => return Err(SynError::Version),
         };
         let mut bytes = packet.to_vec();
-        let segment = &mut bytes[network.segment..];
+        // The last extension header may claim more bytes than there are.
+        let segment = bytes.get_mut(network.segment..).ok_or(SynError::Short)?;
         let (source_port, destination_port) = read_tcp(segment)?;
         segment[CHECKSUM..CHECKSUM + 2].fill(0);
         let sum = checksum(network.source, network.destination, segment);

@@ -349,3 +349,11 @@ proptest! {
         prop_assert_eq!(SynPacket::parse(packet.bytes()).unwrap(), packet);
     }
 }
+
+#[test]
+fn an_extension_header_that_reaches_past_the_end_is_refused() {
+    let mut syn = Syn::v6();
+    // Destination options of 64 bytes, where the packet has fewer, and then TCP.
+    syn.between = (60, vec![6, 7, 1, 4, 0, 0, 0, 0]);
+    assert_eq!(SynPacket::parse(&syn.build()), Err(SynError::Short));
+}
