@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) gated: Vec<(u32, u32)>,
     /// Depth and id of `user.slice`, if the host has one.
     pub(crate) user_slice: Option<(usize, u64)>,
+    /// Prefixes of 96 bits below which IPv6 addresses stand for IPv4 addresses.
+    pub(crate) nat64: Vec<Ipv6Addr>,
     /// False until the daemon has said anything.
     pub(crate) configured: bool,
     pub(crate) now: u64,
@@ -149,6 +151,23 @@ impl World {
         }
     }
 
+    /// Whether a packet of a socket that no hook has judged may pass.
+    pub(crate) fn passes(&self, actor: &Actor, target: &Target) -> bool {
+        match self.judge(actor, target) {
+            Answer::Unprotected | Answer::Exempt { .. } => true,
+            // What can't be read may be for another endpoint than the grant's.
+            Answer::Granted { .. } => target.port.is_some(),
+            Answer::Asked { endpoint, .. } => {
+                let own = |given: &&Given| {
+                    given.to == Grantee::Socket(actor.socket) && given.endpoint == endpoint
+                };
+                let kept = self.grants.iter().find(own);
+                target.port.is_some() && kept.is_some_and(|given| self.now < given.cut)
+            }
+            Answer::Contradiction => false,
+        }
+    }
+
     /// Whether a connection that was let through may go on.
     pub(crate) fn goes_on(&self, subject: u32, socket: u64, endpoint: u32) -> bool {
         self.grant_of(subject, socket, endpoint)
@@ -159,7 +178,7 @@ impl World {
         if matches!(target.transport, Transport::Icmp | Transport::Icmpv6) {
             return Ok(None);
         }
-        for address in meant(target.address) {
+        for address in self.meant(target.address) {
             let Some(prefix) = self.prefix_of(address) else {
                 continue;
             };
@@ -169,6 +188,21 @@ impl World {
             }
         }
         Ok(None)
+    }
+
+    /// The addresses that the network may take this one for, in the order in which they count.
+    pub(crate) fn meant(&self, address: IpAddr) -> Vec<IpAddr> {
+        let plain = plain(address);
+        let mut all = vec![plain];
+        if let IpAddr::V6(v6) = plain
+            && self.configured
+        {
+            let bits = v6.to_bits();
+            let translated = |prefix: &&Ipv6Addr| prefix.to_bits() >> 32 == bits >> 32;
+            let embedded = self.nat64.iter().find(translated);
+            all.extend(embedded.map(|_| IpAddr::V4(Ipv4Addr::from_bits(bits as u32))));
+        }
+        all
     }
 
     /// The longest prefix that holds the address.
@@ -260,15 +294,15 @@ impl Service {
     }
 }
 
-/// The addresses that the kernel may take this one for, in the order in which they count.
-pub(crate) fn meant(address: IpAddr) -> Vec<IpAddr> {
+/// The address that the kernel takes this one for.
+pub(crate) fn plain(address: IpAddr) -> IpAddr {
     let plain = match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
         IpAddr::V4(_) => address,
     };
-    vec![match plain {
+    match plain {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         other => other,
-    }]
+    }
 }

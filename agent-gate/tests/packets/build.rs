@@ -12,9 +12,10 @@ pub(crate) enum Extension {
     Destination {
         units: u8,
     },
-    /// A routing header with no segments left: it has arrived.
+    /// A routing header with this many segments left.
     Routed {
         units: u8,
+        left: u8,
     },
     Authentication {
         words: u8,
@@ -33,6 +34,8 @@ pub(crate) enum Network {
         to: Ipv4Addr,
         /// Words of four bytes.
         option_words: u8,
+        /// Whether they begin with a source route.
+        route: bool,
         /// In units of eight bytes; 0 in a first fragment and in a whole packet.
         fragment_offset: u16,
         more_fragments: bool,
@@ -52,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) port: u16,
     /// What unimportant fields are filled with.
     pub(crate) filler: u8,
+    /// Whether it arrives: then the address and the port are its source's.
+    pub(crate) arriving: bool,
     /// How many bytes arrive, of all; None for all.
     pub(crate) cut: Option<usize>,
 }
@@ -64,6 +69,8 @@ pub(crate) struct Truth {
     pub(crate) protocol: Option<u8>,
     /// Port and where the transport header begins.
     pub(crate) port: Option<(u16, usize)>,
+    /// Whether a source route is to be seen.
+    pub(crate) routed: bool,
 }
 
 /// How many headers behind the IPv6 header the gate looks at, the transport's included.
@@ -79,10 +86,12 @@ impl Plan {
         if let Some(cut) = self.cut {
             bytes.truncate(cut);
         }
-        let fixed = if matches!(self.network, Network::V4 { .. }) {
-            20
-        } else {
-            40
+        let is_v6 = matches!(self.network, Network::V6 { .. });
+        let fixed = match (is_v6, self.arriving) {
+            (false, false) => 20,
+            (false, true) => 16,
+            (true, false) => 40,
+            (true, true) => 24,
         };
         let readable = |at: usize| at + 4 <= bytes.len();
         if bytes.len() < fixed {
@@ -91,10 +100,12 @@ impl Plan {
         if truth.port.is_some_and(|(_, at)| !readable(at)) {
             truth.port = None;
             // Of IPv6, the protocol is told by the last header of a chain that was read.
-            if fixed == 40 {
+            if is_v6 {
                 truth.protocol = None;
             }
         }
+        // The route stands in the first word of the options.
+        truth.routed &= is_v6 || readable(20);
         (bytes, Some(truth))
     }
 
@@ -103,6 +114,7 @@ impl Plan {
             option_words,
             fragment_offset,
             more_fragments,
+            route,
             ..
         } = self.network
         else {
@@ -113,9 +125,14 @@ impl Plan {
         bytes[6..8]
             .copy_from_slice(&(fragment_offset | u16::from(more_fragments) << 13).to_be_bytes());
         bytes[9] = self.protocol;
-        bytes[16..20].copy_from_slice(&to.octets());
-        // NOPs (RFC 791 3.1).
+        let at = if self.arriving { 12 } else { 16 };
+        bytes[at..at + 4].copy_from_slice(&to.octets());
+        // NOPs, and a loose source route (RFC 791 3.1).
         bytes.extend(vec![1; 4 * usize::from(option_words)]);
+        let route = route && option_words > 0;
+        if route {
+            bytes[21] = 131;
+        }
         let transport = bytes.len();
         self.push_transport(&mut bytes);
         let port = (fragment_offset == 0).then_some((self.port, transport));
@@ -123,6 +140,7 @@ impl Plan {
             to: IpAddr::V4(to),
             protocol: Some(self.protocol),
             port,
+            routed: route && !self.arriving,
         };
         (bytes, truth)
     }
@@ -130,14 +148,23 @@ impl Plan {
     fn build_v6(&self, to: Ipv6Addr, extensions: &[Extension]) -> (Vec<u8>, Truth) {
         let mut bytes = vec![self.filler; 40];
         bytes[0] = 0x60 | self.filler & 0x0f;
-        bytes[24..40].copy_from_slice(&to.octets());
+        let at = if self.arriving { 8 } else { 24 };
+        bytes[at..at + 16].copy_from_slice(&to.octets());
         // Where the number of the next header is to be written.
         let mut next_at = 6;
         let mut readable = extensions.len() < LOOKED_AT;
+        let mut routed = false;
+        let mut looked_at = 0;
+        let mut later = false;
         for extension in extensions {
             bytes[next_at] = extension.number();
             next_at = bytes.len();
             extension.push(&mut bytes, self.filler);
+            let cut = self.cut.is_some_and(|cut| cut < next_at + 4);
+            looked_at += 1;
+            let seen = looked_at <= LOOKED_AT && !cut && !later;
+            routed |= seen && matches!(extension, Extension::Routed { left: 1.., .. });
+            later |= matches!(extension, Extension::LaterFragment { .. });
             readable &= !matches!(extension, Extension::LaterFragment { .. });
         }
         bytes[next_at] = self.protocol;
@@ -147,13 +174,19 @@ impl Plan {
             to: IpAddr::V6(to),
             protocol: readable.then_some(self.protocol),
             port: readable.then_some((self.port, transport)),
+            routed: routed && !self.arriving,
         };
         (bytes, truth)
     }
 
     fn push_transport(&self, bytes: &mut Vec<u8>) {
-        bytes.extend([self.filler; 2]);
-        bytes.extend(self.port.to_be_bytes());
+        let other = [self.filler; 2];
+        let (source, destination) = match self.arriving {
+            true => (self.port.to_be_bytes(), other),
+            false => (other, self.port.to_be_bytes()),
+        };
+        bytes.extend(source);
+        bytes.extend(destination);
         bytes.extend([self.filler; 16]);
     }
 }
@@ -174,7 +207,7 @@ impl Extension {
         let start = bytes.len();
         let (length_field, length) = match self {
             // In units of eight bytes, the first not counted.
-            Self::HopByHop { units } | Self::Destination { units } | Self::Routed { units } => {
+            Self::HopByHop { units } | Self::Destination { units } | Self::Routed { units, .. } => {
                 (units, 8 * (usize::from(units) + 1))
             }
             // In words of four bytes, two not counted.
@@ -185,8 +218,8 @@ impl Extension {
         bytes[start + 1] = length_field;
         let more_fragments = u16::from(filler & 1);
         match self {
-            // No segments left (RFC 8200 4.4).
-            Self::Routed { .. } => bytes[start + 3] = 0,
+            // Segments left (RFC 8200 4.4).
+            Self::Routed { left, .. } => bytes[start + 3] = left,
             Self::FirstFragment => {
                 bytes[start + 2..start + 4].copy_from_slice(&more_fragments.to_be_bytes())
             }

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
-use stile_gate::{Address, Parsed, parse};
+use stile_gate::{Address, Direction, Parsed, parse};
 
 use crate::build::{Extension, Network, Plan, Truth};
 
@@ -21,7 +21,7 @@ const CASES: u32 = 8192;
 const ENOUGH: u32 = 15;
 
 /// What a run must have met.
-const SIGHTS: [&str; 12] = [
+const SIGHTS: [&str; 15] = [
     "a port over IPv4",
     "a port behind IPv4 options",
     "a port of a first fragment over IPv4",
@@ -34,13 +34,16 @@ const SIGHTS: [&str; 12] = [
     "cut before the port",
     "cut within the port",
     "cut before the end of the address",
+    "a source route over IPv4",
+    "a source route over IPv6",
+    "a route of a packet that arrives",
 ];
 
 fn extension() -> impl Strategy<Value = Extension> {
     prop_oneof![
         (0_u8..3).prop_map(|units| Extension::HopByHop { units }),
         (0_u8..3).prop_map(|units| Extension::Destination { units }),
-        (0_u8..3).prop_map(|units| Extension::Routed { units }),
+        (0_u8..3, 0_u8..2).prop_map(|(units, left)| Extension::Routed { units, left }),
         (0_u8..5).prop_map(|words| Extension::Authentication { words }),
         Just(Extension::FirstFragment),
     ]
@@ -62,12 +65,13 @@ fn network() -> impl Strategy<Value = Network> {
         ),
     );
     prop_oneof![
-        (v4, 0_u8..11, offset(), any::<bool>()).prop_map(
-            |(to, option_words, fragment_offset, more_fragments)| {
+        (v4, 0_u8..11, any::<bool>(), offset(), any::<bool>()).prop_map(
+            |(to, option_words, route, fragment_offset, more_fragments)| {
                 let to = Ipv4Addr::from_bits(to);
                 Network::V4 {
                     to,
                     option_words,
+                    route,
                     fragment_offset,
                     more_fragments,
                 }
@@ -93,15 +97,22 @@ fn network() -> impl Strategy<Value = Network> {
 fn plan() -> impl Strategy<Value = Plan> {
     let cut = prop::option::weighted(0.4, 0_usize..120);
     let protocol = select(vec![6_u8, 17, 132, 33, 136]);
-    (network(), protocol, any::<u16>(), any::<u8>(), cut).prop_map(
-        |(network, protocol, port, filler, cut)| Plan {
+    (
+        network(),
+        protocol,
+        any::<u16>(),
+        any::<u8>(),
+        any::<bool>(),
+        cut,
+    )
+        .prop_map(|(network, protocol, port, filler, arriving, cut)| Plan {
             network,
             protocol,
             port,
             filler,
+            arriving,
             cut,
-        },
-    )
+        })
 }
 
 fn sights(plan: &Plan, bytes: &[u8], truth: Option<&Truth>) -> Vec<&'static str> {
@@ -128,6 +139,19 @@ fn sights(plan: &Plan, bytes: &[u8], truth: Option<&Truth>) -> Vec<&'static str>
         port_at.is_some_and(|at| (at + 1..at + 4).contains(&bytes.len())),
     );
     let Some(truth) = truth else { return seen };
+    let v4 = matches!(plan.network, Network::V4 { .. });
+    see("a source route over IPv4", truth.routed && v4);
+    see("a source route over IPv6", truth.routed && !v4);
+    let has_route = match &plan.network {
+        Network::V4 { route, .. } => *route,
+        Network::V6 { extensions, .. } => extensions
+            .iter()
+            .any(|extension| matches!(extension, Extension::Routed { left: 1.., .. })),
+    };
+    see(
+        "a route of a packet that arrives",
+        has_route && plan.arriving,
+    );
     let port = truth.port.is_some();
     match &plan.network {
         Network::V4 {
@@ -201,18 +225,16 @@ fn check(truth: Option<&Truth>, parsed: Option<Parsed>) -> Result<(), TestCaseEr
     };
     let Parsed {
         destination,
-        transport,
+        routed,
     } = parsed;
+    prop_assert_eq!(routed, truth.routed);
     prop_assert_eq!(Address::octets(&destination.address), recorded(truth.to));
     prop_assert_eq!(
         destination.protocol,
         truth.protocol.unwrap_or(stile_common::protocol::UNKNOWN)
     );
     match truth.port {
-        Some((port, at)) => {
-            prop_assert_eq!(destination.port, u32::from(port));
-            prop_assert_eq!(transport as usize, at);
-        }
+        Some((port, _)) => prop_assert_eq!(destination.port, u32::from(port)),
         None => prop_assert_eq!(destination.port, stile_common::PORT_UNKNOWN),
     }
     Ok(())
@@ -231,7 +253,12 @@ fn packets_are_read_as_they_were_built() {
         for sight in sights(&plan, &bytes, truth.as_ref()) {
             *counts.borrow_mut().get_mut(sight).unwrap() += 1;
         }
-        check(truth.as_ref(), parse(load(&bytes)))
+        let direction = if plan.arriving {
+            Direction::Arriving
+        } else {
+            Direction::Leaving
+        };
+        check(truth.as_ref(), parse(load(&bytes), direction))
     });
     read.unwrap_or_else(|error| panic!("{error}"));
     let missed: Vec<_> = counts
@@ -246,6 +273,7 @@ fn packets_are_read_as_they_were_built() {
 fn what_is_not_ip_goes_nowhere() {
     for version in (0..16_u8).filter(|version| ![4, 6].contains(version)) {
         let packet = [version << 4 | 5; 64];
-        assert_eq!(parse(load(&packet)), None, "version {version}");
+        let parsed = parse(load(&packet), Direction::Leaving);
+        assert_eq!(parsed, None, "version {version}");
     }
 }
