@@ -8,6 +8,9 @@
 #![no_std]
 
 mod destination;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod judge;
 mod packet;
 
@@ -18,7 +21,7 @@ pub use judge::{
 };
 pub use packet::{Direction, Parsed, parse};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 extern crate std;
 #[cfg(test)]
 mod tests;

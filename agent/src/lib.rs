@@ -13,6 +13,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decide;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grant;
 pub mod ids;
 pub mod kernel;

@@ -3,6 +3,7 @@
 
 mod demo;
 mod ebpf;
+mod fuzz;
 mod host;
 mod sandbox;
 mod say;
@@ -24,6 +25,8 @@ Examples:
   cargo xtask test --list            which suites and tests there are
   cargo xtask test --suite gate      one suite
   cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
+  cargo xtask fuzz --seconds 60 syn  look for a minute for what breaks the reader of SYNs
+  cargo xtask fuzz --replay          the committed corpus only
   cargo xtask demo                   a database behind the gate, in tmux, for you to play
   cargo xtask demo --auto            the same by itself, checked and measured
 ";
@@ -40,6 +43,10 @@ enum Task {
     },
     /// Run the tests; the end-to-end ones in a sandbox.
     Test(test::Options),
+    /// Look for inputs that break what reads bytes of others.
+    Fuzz(fuzz::Options),
+    /// Run the tests of the crates without a kernel under Miri; needs a nightly toolchain.
+    Miri,
     /// Show it: a database behind the gate, and a person who answers for it.
     Demo(demo::Options),
     /// Furnish a sandbox and become a command; xtask calls this itself.
@@ -67,6 +74,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Miri => fuzz::miri(),
         Task::Demo(options) => demo::run(&options),
         Task::DemoPart(part) => demo::run_part(&part).map(|()| ExitCode::SUCCESS),
         Task::InsideSandbox(inside) => match sandbox::enter(&inside)? {},

@@ -17,6 +17,8 @@ mod error;
 mod escape;
 mod event;
 mod facts;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod line;
 mod log;
 mod open;
@@ -27,6 +29,8 @@ mod verify;
 pub use error::AuditError;
 pub use event::{Event, Record};
 pub use facts::{Destination, Flow, ProcessFacts, Subject, micros};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz;
 pub use line::{Hash, MAX_LINE, Seq};
 pub use log::AuditLog;
 pub use open::Opened;

@@ -229,3 +229,22 @@ fn unidentified(why: &str) -> Refused {
 fn stopping() -> Refused {
     Refused::Stopping("stiled is about to end; try again in a moment".to_owned())
 }
+
+/// The codes that calls with these bodies would hand on: `Answer` (`ts`) and `EnrollConfirm`
+/// (`us`), in either byte order.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz_codes(body: &[u8]) -> Vec<Zeroizing<String>> {
+    use zbus::wire::serialized::{Context, Data};
+    use zbus::wire::{BE, LE};
+    let mut codes = Vec::new();
+    for context in [Context::new(LE, 0), Context::new(BE, 0)] {
+        let data = Data::new(body, context);
+        if let Ok(((_, code), _)) = data.deserialize::<(u64, &str)>() {
+            codes.extend(bounded(code));
+        }
+        if let Ok(((_, code), _)) = data.deserialize::<(u32, &str)>() {
+            codes.extend(bounded(code));
+        }
+    }
+    codes
+}

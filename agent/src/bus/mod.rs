@@ -22,6 +22,9 @@ pub use client::{AgentClient, ClientError};
 pub use refused::Refused;
 
 use crate::service;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use interface::fuzz_codes;
+
 use interface::Agent;
 
 /// The name that the agent owns on the bus, and the interface it has there.

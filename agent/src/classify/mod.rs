@@ -6,6 +6,8 @@
 //! widens nothing (promise S4): a rule that asks for it doesn't match.
 
 pub mod escape;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod process;
 mod procfs;
 mod session;
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 
 use stile_common::{Attempt, disposition, protocol};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::fuzz::{fuzz, fuzz_attempt};
 pub use self::process::{Gone, Parent, Process};
 pub use self::procfs::{ProcError, ProcFs, Program};
 pub use self::session::Subject;

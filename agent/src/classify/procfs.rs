@@ -214,7 +214,7 @@ fn is_same_file(exe: &Path, path: &Path) -> bool {
 }
 
 /// Fields are counted from the last `)`: the name before it may contain anything.
-fn parse_stat(content: &[u8]) -> Option<Stat> {
+pub(super) fn parse_stat(content: &[u8]) -> Option<Stat> {
     let open = content.iter().position(|byte| *byte == b'(')?;
     let close = content.iter().rposition(|byte| *byte == b')')?;
     let comm = content.get(open + 1..close)?;
@@ -239,7 +239,7 @@ fn parse_stat(content: &[u8]) -> Option<Stat> {
 }
 
 /// The name stands in `status` too, but with its newlines escaped by the kernel.
-fn parse_uids(content: &[u8]) -> Option<Uids> {
+pub(super) fn parse_uids(content: &[u8]) -> Option<Uids> {
     let mut lines = content.split(|byte| *byte == b'\n');
     let line = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
     let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace();

@@ -79,6 +79,18 @@ impl Settings {
     }
 }
 
+/// The settings of a text; the path is for the messages.
+#[cfg(any(test, feature = "fuzzing"))]
+impl Settings {
+    pub(crate) fn load_text(path: &Path, text: &str) -> Result<Self, Diagnostics> {
+        let mut findings = Findings::new(path);
+        let root = findings.root();
+        findings.set_text(root, text.into());
+        let settings = parse(root, &mut findings, read_settings);
+        findings.finish(settings).map(|(settings, _)| settings)
+    }
+}
+
 /// The story of the file, key by key.
 fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settings> {
     let gated_uids = match table.take("gated_uids") {

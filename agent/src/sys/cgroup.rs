@@ -179,14 +179,14 @@ fn names(cgroup: &Path) -> Result<impl Iterator<Item = &std::ffi::OsStr>, Cgroup
 
 /// A line of mountinfo.
 #[derive(Debug, PartialEq, Eq)]
-struct Mount {
+pub(crate) struct Mount {
     point: PathBuf,
     /// True if the mount shows the file system from its root.
     whole: bool,
 }
 
 /// The cgroup2 mounts of a mountinfo file (proc_pid_mountinfo(5)).
-fn cgroup2_mounts(content: &[u8]) -> impl Iterator<Item = Mount> {
+pub(crate) fn cgroup2_mounts(content: &[u8]) -> impl Iterator<Item = Mount> {
     content.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let root = fields.nth(3)?;

@@ -5,11 +5,15 @@
 //! used (promise S5), so whoever holds one needs to ask no further question.
 
 mod enroll;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod totp;
 
 pub use enroll::{
     BeginError, EnrollOutcome, Enrollments, MAX_PENDING, MAX_WRONG_CODES, PENDING_LIFETIME,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz_code;
 pub use totp::{Verification, Verified, verify_totp};
 
 #[cfg(test)]

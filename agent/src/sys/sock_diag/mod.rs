@@ -6,6 +6,8 @@
 //! how a denied hold ends and how a connection ends with its grant. Sockets of another
 //! namespace: [`super::netns::run_inside`]. Needs `CAP_NET_ADMIN`.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod netlink;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,8 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::fuzz::fuzz;
 use self::netlink::Connection;
 use crate::ids::{SocketCookie, Uid};
 

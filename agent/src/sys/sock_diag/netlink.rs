@@ -190,7 +190,7 @@ impl Connection {
 }
 
 /// The messages of one datagram. It stops at the first that can't be read.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<Framed, DiagError>> {
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<Framed, DiagError>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;
