@@ -80,6 +80,13 @@ pub fn now() -> Now {
     }
 }
 
+/// Nanoseconds since boot, suspend left out (`CLOCK_MONOTONIC`): never ahead of
+/// [`BootTime`] unless a clock is broken.
+#[must_use]
+pub fn running() -> BootTime {
+    BootTime(read(ClockId::CLOCK_MONOTONIC))
+}
+
 /// The random id of this boot, from `/proc/sys/kernel/random/boot_id` (proc(5)).
 ///
 /// # Errors

@@ -113,6 +113,17 @@ pub(super) enum Command {
     /// Read the audit log
     #[command(subcommand, after_help = after!("stile audit tail -n 20", "stile audit verify"))]
     Audit(Audit),
+    /// Say what the gate needs, what this machine has of it, and what to do about the rest
+    ///
+    /// Tries what it can and changes nothing. Any user may run it; what only root can look at is
+    /// said to be unknown then. Ends with 1 if the gate can't stand without something that is
+    /// missing, and with 0 if something is only degraded or was not checked.
+    #[command(after_help = after!(
+        "stile doctor",
+        "sudo stile doctor    everything is checked",
+        "stile doctor --json | jq -r '.checks[] | select(.state != \"ok\").name'"
+    ))]
+    Doctor(Doctor),
     /// Take the gate out of the kernel: protected endpoints are open afterwards
     ///
     /// The gate outlives the agent, so that nobody gets through while it restarts. Stop the
@@ -213,6 +224,18 @@ pub(super) struct Enroll {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The agent's settings, which say where the gate is pinned
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, value_hint = ValueHint::FilePath)]
+    pub(super) config: PathBuf,
+    /// Where it is pinned, if not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) bpffs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Detach {
     /// The agent's settings, which say where the gate is pinned
     #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, value_hint = ValueHint::FilePath)]
@@ -269,6 +292,7 @@ impl Command {
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Audit(Audit::Tail(_)) => "audit tail",
             Self::Audit(Audit::Verify(_)) => "audit verify",
+            Self::Doctor(_) => "doctor",
             Self::Detach(_) => "detach",
             Self::Completions { .. } => "completions",
             Self::Man { .. } => "man",
@@ -300,7 +324,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 14);
+        assert_eq!(all.len(), 15);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");
@@ -325,7 +349,7 @@ mod tests {
     #[test]
     fn every_command_that_prints_data_can_print_json() {
         for path in [
-            "status", "pending", "approve", "deny", "grants", "revoke", "enroll",
+            "status", "pending", "approve", "deny", "grants", "revoke", "enroll", "doctor",
         ] {
             assert!(
                 Cli::try_parse_from(["stile", path, "--json"]).is_ok(),

@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod deny;
 mod detach;
+mod doctor;
 mod enroll;
 mod failure;
 mod generate;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Audit(Audit::Tail(args)) => audit::tail(&args),
         Command::Audit(Audit::Verify(args)) => audit::verify(&args),
+        Command::Doctor(args) => with_agent(doctor::run(args)),
         Command::Detach(args) => detach::run(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(dir.as_deref()),

@@ -3,6 +3,7 @@
 
 mod error;
 mod gate;
+mod needs;
 mod pins;
 mod preflight;
 mod programs;
@@ -11,8 +12,12 @@ mod tables;
 
 pub use error::GateError;
 pub use gate::{Gate, GateOptions, Rings};
+pub use needs::Feature;
+pub(crate) use needs::{NEEDS, Weight};
 pub use pins::detach;
 pub use preflight::{Finding, Preflight, Probe, Severity, SystemProbe, preflight};
+pub(crate) use preflight::{OLDEST, missing_capabilities};
+pub use programs::try_gate;
 pub use records::{Record, RecordError, decode};
 pub use tables::{Tables, TablesError};
 

@@ -7,6 +7,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::sys::sock_diag::{Transport, probe_destroy};
+
+use super::needs::{Feature, lost_without};
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,7 +88,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 
 /// Oldest kernel that the gate was run on: ring buffers and `bpf_get_netns_cookie` came with
 /// 5.8, and 5.10 is the oldest that is still cared for.
-const OLDEST: (u32, u32) = (5, 10);
+pub(crate) const OLDEST: (u32, u32) = (5, 10);
 
 /// Asks everything.
 #[must_use]
@@ -92,79 +96,51 @@ pub fn preflight(probe: &impl Probe, pins: &Path) -> Preflight {
     let mut findings = Vec::new();
     check_capabilities(probe, &mut findings);
     check_kernel(probe, &mut findings);
-    let mut missing = |result: Result<(), String>, lost, remedy: String| {
+    let mut look = |severity, feature, result: Result<(), String>| {
         if let Err(what) = result {
-            findings.push(Finding {
-                severity: Severity::Missing,
-                what,
-                lost,
-                remedy,
-            });
+            findings.push(lack(severity, feature, what));
         }
     };
-    missing(
-        probe.cgroup2(),
-        "the gate has nothing to attach to",
-        "mount one: mount -t cgroup2 none /sys/fs/cgroup".to_owned(),
-    );
-    missing(
-        probe.bpffs(pins),
-        "the gate would end with the daemon",
-        "mount one: mount -t bpf bpf /sys/fs/bpf".to_owned(),
-    );
-    missing(
-        probe.pid_namespace(),
-        "the kernel's process ids would name other processes here",
-        "run stiled outside of containers, or with --pid=host".to_owned(),
-    );
-    missing(
-        probe.btf(),
-        "the gate can't remember what it decided for a socket",
-        "run a kernel with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
-    );
-    let mut degraded = |result: Result<(), String>, lost, remedy: &str| {
-        if let Err(what) = result {
-            let remedy = remedy.to_owned();
-            findings.push(Finding {
-                severity: Severity::Degraded,
-                what,
-                lost,
-                remedy,
-            });
-        }
-    };
-    degraded(
-        probe.sock_destroy(),
-        "refused and expired connections are not ended: their clients wait for a timeout",
-        "run a kernel with CONFIG_INET_DIAG_DESTROY=y",
-    );
-    degraded(
-        probe.raw_sockets(),
-        "approved connections go on with their next retransmission only, up to seconds later",
-        "give the daemon CAP_NET_RAW",
-    );
+    use Severity::{Degraded, Missing};
+    look(Missing, Feature::Cgroup2, probe.cgroup2());
+    look(Missing, Feature::Bpffs, probe.bpffs(pins));
+    look(Missing, Feature::PidNamespace, probe.pid_namespace());
+    look(Missing, Feature::Btf, probe.btf());
+    look(Degraded, Feature::DestroyTcp, probe.sock_destroy());
+    look(Degraded, Feature::RawSockets, probe.raw_sockets());
     Preflight { findings }
 }
 
-fn check_capabilities(probe: &impl Probe, findings: &mut Vec<Finding>) {
-    for (number, name) in CAPABILITIES {
-        let has = probe.capability(number).and_then(|has| {
-            let stands_in = number == 39 && probe.capability(CAP_SYS_ADMIN)?;
-            if has || stands_in {
-                Ok(())
-            } else {
-                Err(format!("this process lacks {name}"))
-            }
-        });
-        if let Err(what) = has {
-            findings.push(Finding {
-                severity: Severity::Missing,
-                what,
-                lost: "the kernel takes the gate from nobody else",
-                remedy: "run stiled as root, or by its systemd unit".to_owned(),
-            });
-        }
+fn lack(severity: Severity, feature: Feature, what: String) -> Finding {
+    let (lost, remedy) = lost_without(feature);
+    Finding {
+        severity,
+        what,
+        lost,
+        remedy: remedy.to_owned(),
     }
+}
+
+fn check_capabilities(probe: &impl Probe, findings: &mut Vec<Finding>) {
+    for what in missing_capabilities(probe) {
+        findings.push(lack(Severity::Missing, Feature::Capabilities, what));
+    }
+}
+
+/// What this process lacks of [`CAPABILITIES`], or why that can't be told.
+pub(crate) fn missing_capabilities(probe: &impl Probe) -> Vec<String> {
+    let lacks = |(number, name): &(u32, &str)| {
+        let has = probe.capability(*number).and_then(|has| {
+            let stands_in = *number == 39 && probe.capability(CAP_SYS_ADMIN)?;
+            Ok(has || stands_in)
+        });
+        match has {
+            Ok(true) => None,
+            Ok(false) => Some(format!("this process lacks {name}")),
+            Err(what) => Some(what),
+        }
+    };
+    CAPABILITIES.iter().filter_map(lacks).collect()
 }
 
 fn check_kernel(probe: &impl Probe, findings: &mut Vec<Finding>) {
@@ -173,12 +149,7 @@ fn check_kernel(probe: &impl Probe, findings: &mut Vec<Finding>) {
         Ok((major, minor)) => format!("this is Linux {major}.{minor}"),
         Err(what) => what,
     };
-    findings.push(Finding {
-        severity: Severity::Missing,
-        what,
-        lost: "the gate needs ring buffers and socket storage in its hooks",
-        remedy: format!("run Linux {}.{} or newer", OLDEST.0, OLDEST.1),
-    });
+    findings.push(lack(Severity::Missing, Feature::Kernel, what));
 }
 
 /// The machine itself.
@@ -233,7 +204,7 @@ impl Probe for SystemProbe {
     }
 
     fn sock_destroy(&self) -> Result<(), String> {
-        crate::sys::sock_diag::probe_destroy().map_err(|error| format!("SOCK_DESTROY: {error}"))
+        probe_destroy(Transport::Tcp).map_err(|error| format!("SOCK_DESTROY: {error}"))
     }
 
     fn raw_sockets(&self) -> Result<(), String> {

@@ -40,6 +40,16 @@ const ARRAYS: [(&str, &str); 4] = [
     ("ASK6", "stile_ask6"),
 ];
 
+/// Lets this kernel take the gate's maps and programs, and gives them back: nothing is
+/// attached or pinned. For `stile doctor`.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn try_gate() -> Result<(), GateError> {
+    let mut ebpf = Ebpf::load(super::OBJECT)?;
+    load_programs(&mut ebpf)
+}
+
 /// Loads every program.
 pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), GateError> {
     let behind = ARRAYS.iter().map(|(_, program)| *program);

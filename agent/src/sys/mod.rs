@@ -7,6 +7,7 @@
 pub mod boot_timer;
 pub mod bpf_link;
 pub mod cgroup;
+pub mod features;
 pub mod file;
 pub mod netns;
 pub mod pidfd;

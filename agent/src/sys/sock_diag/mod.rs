@@ -274,17 +274,18 @@ pub fn destroy_by_cookies(cookies: &[SocketCookie]) -> Result<Vec<SocketCookie>,
 /// preflight.
 ///
 /// # Errors
-/// What is missing: [`DiagError::NoTcpDiag`], [`DiagError::NoDestroy`] or
+/// What is missing: [`DiagError::NoDiag`], [`DiagError::NoDestroy`] or
 /// [`DiagError::NotPermitted`].
-pub fn probe_destroy() -> Result<(), DiagError> {
+pub fn probe_destroy(transport: Transport) -> Result<(), DiagError> {
     let mut connection = Connection::open()?;
-    // A kernel without tcp_diag says ENOENT too, so listing is asked first.
-    let listening = TcpStates::of(&[TcpState::Listen]);
-    let listening = Listing {
-        states: listening,
+    // A kernel that can't list them says ENOENT too, so listing is asked first.
+    let none = Listing {
+        transport,
+        states: TcpStates::of(&[]),
         ..Listing::live_tcp(Family::V4)
     };
-    connection.dump(listening, 0, |_| false)?;
+    connection.dump(none, 0, |_| false)?;
+    // It has no ports.
     let nowhere = TcpSocket {
         local: SocketAddr::from(([127, 0, 0, 1], 0)),
         remote: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -292,7 +293,7 @@ pub fn probe_destroy() -> Result<(), DiagError> {
         uid: Uid(0),
         inode: 0,
         cookie: SocketCookie(0),
-        transport: Transport::Tcp,
+        transport,
         cgroup: None,
         storage: None,
         interface: 0,

@@ -193,7 +193,9 @@ fn a_connect_that_waits_for_its_answer_is_destroyed() {
 
 #[test]
 fn this_kernel_can_destroy_sockets() {
-    probe_destroy().unwrap();
+    for transport in [Transport::Tcp, Transport::Udp] {
+        probe_destroy(transport).unwrap();
+    }
 }
 
 #[test]
