@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 //! What the gate reads from packets, against a builder that knows what it put in.
 
-#![expect(clippy::unwrap_used, clippy::unreachable, reason = "these are tests")]
-
 mod build;
 
 use std::cell::RefCell;

@@ -11,7 +11,7 @@ use super::output::{print, print_json};
 use super::text::{BAD, GOOD, escape, styled};
 use crate::bus::AgentClient;
 use crate::config::{Settings, Trust};
-use crate::doctor::{Check, Report, State, System, examine};
+use crate::doctor::{AS_ROOT, Check, Report, State, System, examine};
 use crate::service::StatusView;
 
 /// What works, but not as well as it could.
@@ -60,9 +60,10 @@ fn text(report: &Report) -> String {
         ),
     };
     text += &summary;
-    match report.count(State::Unknown) {
+    let for_root = report.checks.iter().filter(|check| check.remedy == AS_ROOT);
+    match for_root.count() {
         0 => text,
-        unknown => format!("{text}\n{unknown} not checked: run `stile doctor` as root"),
+        unchecked => format!("{text}\n{unchecked} not checked: {AS_ROOT}"),
     }
 }
 
@@ -84,6 +85,9 @@ fn line(check: &Check, width: usize) -> String {
     if !check.lost.is_empty() {
         // Writing to a String can't fail.
         let _ = writeln!(line, "{indent}{}", check.lost);
+    }
+    // What takes root is said once, at the end.
+    if !check.remedy.is_empty() && check.remedy != AS_ROOT {
         let _ = writeln!(line, "{indent}→ {}", check.remedy);
     }
     line
@@ -102,7 +106,11 @@ mod tests {
             state,
             detail: "seen\x1b[2J".to_owned(),
             lost: if bad { "much" } else { "" },
-            remedy: if state == State::Ok { "" } else { "do it" },
+            remedy: match state {
+                State::Ok => "",
+                State::Unknown => AS_ROOT,
+                State::Degraded | State::Missing => "do it",
+            },
         }
     }
 

@@ -121,6 +121,7 @@ mod tests {
                 "stile-audit.1",
                 "stile-deny.1",
                 "stile-detach.1",
+                "stile-doctor.1",
                 "stile-enroll.1",
                 "stile-grants.1",
                 "stile-pending.1",

@@ -14,7 +14,10 @@ pub use system::System;
 pub use crate::kernel::Feature;
 use crate::kernel::{NEEDS, Weight};
 
-/// What came of a need.
+/// The remedy where only root may look.
+pub(crate) const AS_ROOT: &str = "run `stile doctor` as root";
+
+/// What came of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -71,7 +74,7 @@ impl Report {
     }
 }
 
-/// What a machine says to a need.
+/// What a machine says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// It is there, or as it should be.
@@ -107,7 +110,7 @@ pub fn examine(machine: &impl Machine) -> Report {
         };
         let (lost, remedy) = match state {
             State::Ok => ("", ""),
-            State::Unknown if as_root => ("", "run `stile doctor` as root"),
+            State::Unknown if as_root => ("", AS_ROOT),
             State::Unknown => ("", need.remedy),
             State::Degraded | State::Missing => (need.lost, need.remedy),
         };

@@ -3,6 +3,7 @@
 //! change something.
 
 mod network;
+mod pins;
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
-use stile_common::ABI_VERSION;
 
 use super::{Feature, Found, Machine};
 use crate::clock;
@@ -20,8 +20,6 @@ use crate::service::StatusView;
 use crate::sys::cgroup::Cgroup2;
 use crate::sys::{features, process};
 
-/// Programs of a gate that stands, each with a pinned link.
-const LINKS: usize = 4;
 /// 2024-01-01 in UTC: no host of this version has lived before.
 const EARLIEST: u64 = 1_704_067_200;
 
@@ -104,7 +102,8 @@ impl Machine for System {
                     Found::Has(text)
                 }
             }
-            Feature::Pins => pins(&self.pins),
+            Feature::Pins => pins::version(&self.pins),
+            Feature::Attached => pins::attached(&self.pins),
             Feature::Daemon => match &self.agent {
                 Ok(status) => Found::Has(format!(
                     "stiled {} is {}, attached to {}",
@@ -207,7 +206,7 @@ fn programs() -> Found {
         return Found::NeedsRoot;
     }
     match try_gate() {
-        Ok(()) => Found::Has("the verifier takes them".to_owned()),
+        Ok(_) => Found::Has("the verifier takes them".to_owned()),
         Err(error) => Found::Lacks(error.to_string()),
     }
 }
@@ -216,10 +215,13 @@ fn bpf_jit() -> Found {
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable") {
         Ok(value) if value.trim() == "0" => Found::Lacks("it is switched off".to_owned()),
         Ok(_) => Found::Has("on".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Found::Lacks("this kernel has none".to_owned())
-        }
-        Err(error) => unless_refused(&error),
+        // Only the machine's own network namespace has the switch; a program shows it too.
+        Err(_) if !is_root() => Found::NeedsRoot,
+        Err(_) => match try_gate() {
+            Ok(0) => Found::Lacks("this kernel interprets programs".to_owned()),
+            Ok(bytes) => Found::Has(format!("on: {bytes} bytes of machine code for a connect")),
+            Err(error) => Found::Unseen(error.to_string()),
+        },
     }
 }
 
@@ -261,44 +263,4 @@ fn boot_clock() -> Found {
         "up for {} s, suspended time included",
         second.0 / 1_000_000_000
     ))
-}
-
-fn pins(directory: &Path) -> Found {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Found::Has("no gate is pinned".to_owned());
-        }
-        Err(error) => return unless_refused(&error),
-    };
-    let own = format!("v{ABI_VERSION}");
-    let versions: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
-    if let Some(other) = versions.iter().find(|version| **version != own) {
-        return Found::Lacks(format!(
-            "{} holds a gate of version {other:?}, this is {own}",
-            directory.display()
-        ));
-    }
-    if versions.is_empty() {
-        return Found::Has("no gate is pinned".to_owned());
-    }
-    let links = links(&directory.join(&own));
-    Found::Has(format!(
-        "a gate of this version ({own}), {links} of {LINKS} programs attached"
-    ))
-}
-
-/// How many links are pinned below a gate's directory.
-fn links(gate: &Path) -> usize {
-    let below = |path: &Path| {
-        fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-    };
-    let folders =
-        below(gate).filter(|entry| entry.file_name().to_string_lossy().starts_with("links-"));
-    folders.map(|folder| below(&folder.path()).count()).sum()
 }

@@ -223,30 +223,48 @@ fn the_json_is_flat_and_names_each_state() {
     assert_eq!(checks[0]["state"], "ok");
 }
 
-fn pins_in(directory: &Path) -> Found {
-    System::new(directory, Err("nobody".to_owned())).look(Feature::Pins)
+fn look_at(pins: &Path, feature: Feature) -> Found {
+    System::new(pins, Err("nobody".to_owned())).look(feature)
+}
+
+fn has(text: &str) -> Found {
+    Found::Has(text.to_owned())
 }
 
 #[test]
 fn pins_are_told_apart_by_version() {
     let dir = tempfile::tempdir().unwrap();
     let pins = dir.path().join("stile");
-    assert_eq!(pins_in(&pins), Found::Has("no gate is pinned".to_owned()));
-    let own = pins.join(format!("v{}", stile_common::ABI_VERSION));
-    let links = own.join("links-7");
-    std::fs::create_dir_all(&links).unwrap();
-    for name in ["stile_egress", "stile_connect4"] {
-        std::fs::write(links.join(name), "").unwrap();
-    }
-    let Found::Has(text) = pins_in(&pins) else {
-        panic!("its own version was refused");
-    };
-    assert!(text.contains("2 of 4 programs attached"), "{text}");
+    assert_eq!(look_at(&pins, Feature::Pins), has("no gate is pinned"));
+    let own = format!("v{}", stile_common::ABI_VERSION);
+    std::fs::create_dir_all(pins.join(&own)).unwrap();
+    let text = format!("a gate of this version, {own}");
+    assert_eq!(look_at(&pins, Feature::Pins), Found::Has(text));
     std::fs::create_dir(pins.join("v999")).unwrap();
-    let Found::Lacks(text) = pins_in(&pins) else {
+    let Found::Lacks(text) = look_at(&pins, Feature::Pins) else {
         panic!("another version was taken");
     };
     assert!(text.contains("\"v999\""), "{text}");
+}
+
+#[test]
+fn a_gate_of_which_a_part_is_attached_lacks_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = format!("v{}", stile_common::ABI_VERSION);
+    let links = dir.path().join(own).join("links-0");
+    let attached = || look_at(dir.path(), Feature::Attached);
+    assert_eq!(attached(), has("no gate is pinned"));
+    std::fs::create_dir_all(&links).unwrap();
+    for name in ["stile_egress", "stile_ingress", "stile_connect4"] {
+        std::fs::write(links.join(name), "").unwrap();
+    }
+    let text = "3 of 4 programs, to the cgroup with the id 0";
+    assert_eq!(attached(), Found::Lacks(text.to_owned()));
+    std::fs::write(links.join("stile_connect6"), "").unwrap();
+    assert_eq!(
+        attached(),
+        has("4 of 4 programs, to the cgroup with the id 0")
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) use needs::{NEEDS, Weight};
 pub use pins::detach;
 pub use preflight::{Finding, Preflight, Probe, Severity, SystemProbe, preflight};
 pub(crate) use preflight::{OLDEST, missing_capabilities};
+pub(crate) use programs::ATTACHED;
 pub use programs::try_gate;
 pub use records::{Record, RecordError, decode};
 pub use tables::{Tables, TablesError};

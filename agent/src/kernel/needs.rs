@@ -36,6 +36,7 @@ pub enum Feature {
     BootClock,
     WallClock,
     Pins,
+    Attached,
     Daemon,
 }
 
@@ -155,6 +156,9 @@ needs! {
     Pins "pins" Vital,
         "this version doesn't start over another version's gate",
         "open the gate with `stile detach`, then start stiled";
+    Attached "attached" Useful,
+        "a part of the gate isn't there: what that part holds back gets through",
+        "restart stiled, which attaches the rest: systemctl restart stiled";
     Daemon "daemon" Useful,
         "nobody can answer: attempts are refused if a gate is pinned, and nothing is protected if not",
         "systemctl start stiled; its log says why it doesn't: journalctl -u stiled";

@@ -23,7 +23,7 @@ const PACKET_HOOKS: [(&str, CgroupSkbAttachType); 2] = [
 
 /// Every program that is attached, in the order in which that happens: what is parked can't
 /// leave before anything is parked.
-pub(super) const ATTACHED: [&str; 6] = [
+pub(crate) const ATTACHED: [&str; 6] = [
     "stile_egress",
     "stile_ingress",
     "stile_connect4",
@@ -41,13 +41,20 @@ const ARRAYS: [(&str, &str); 4] = [
 ];
 
 /// Lets this kernel take the gate's maps and programs, and gives them back: nothing is
-/// attached or pinned. For `stile doctor`.
+/// attached or pinned. For `stile doctor`. Returns how many bytes of machine code the kernel has
+/// made of the one for connects; 0 if it interprets them.
 ///
 /// # Errors
 /// What the kernel refuses.
-pub fn try_gate() -> Result<(), GateError> {
+pub fn try_gate() -> Result<u64, GateError> {
     let mut ebpf = Ebpf::load(super::OBJECT)?;
-    load_programs(&mut ebpf)
+    load_programs(&mut ebpf)?;
+    let name = "stile_connect4";
+    let loaded: &mut CgroupSockAddr = program(&mut ebpf, name)?;
+    let info = loaded
+        .info()
+        .map_err(|source| GateError::Program { name, source })?;
+    Ok(u64::from(info.size_jitted()))
 }
 
 /// Loads every program.
