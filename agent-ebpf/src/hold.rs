@@ -8,10 +8,10 @@ use aya_ebpf::programs::SockAddrContext;
 use stile_common::{
     Attempt, Budget, Config, SocketState, UID_UNKNOWN, disposition, fault, first, verdict,
 };
-use stile_gate::{Destination, Tables as _, budget_of, session_of, spend};
+use stile_gate::{Destination, Tables as _, budget_of, key_of_socket, session_of, spend};
 
 use crate::connect::{Ask, FRESH, Hook, forget, generation, judge, remember};
-use crate::maps::{ATTEMPTS, ATTEMPTS_SIZE, BUDGETS, HELD, KernelTables, UNREAD, count};
+use crate::maps::{ATTEMPTS, ATTEMPTS_SIZE, BUDGETS, GRANTS, HELD, KernelTables, UNREAD, count};
 use crate::process::Connecting;
 use crate::{ALLOW, REFUSE, report};
 
@@ -79,6 +79,8 @@ fn hold(context: &SockAddrContext, destination: &Destination, attempt: &Attempt)
     if remember(context, destination, state) == REFUSE {
         return REFUSE;
     }
+    // What an earlier connection of this very socket was given is not for this one.
+    let _ = GRANTS.remove(key_of_socket(attempt.cookie, attempt.endpoint));
     if let Err(fault) = write_down(attempt) {
         forget(context, destination);
         count(fault);

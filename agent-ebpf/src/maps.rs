@@ -31,7 +31,7 @@ static FIRST: HashMap<FirstKey, u32> = HashMap::with_max_entries(1 << 18, NO_PRE
 static SLICES: HashMap<u64, u32> = HashMap::with_max_entries(1 << 16, NO_PREALLOC);
 /// Grants.
 #[map]
-static GRANTS: HashMap<GrantKey, GrantValue> = HashMap::with_max_entries(1 << 16, NO_PREALLOC);
+pub static GRANTS: HashMap<GrantKey, GrantValue> = HashMap::with_max_entries(1 << 16, NO_PREALLOC);
 /// The settings.
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);

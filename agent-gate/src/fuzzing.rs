@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use stile_common::{PORT_UNKNOWN, protocol};
 
-use crate::{Address, parse};
+use crate::{Address, Direction, parse};
 
 /// What a plain reader makes of a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,12 +23,13 @@ struct Read {
 /// If the gate's reader panics, or reads something else.
 pub fn packet(data: &[u8]) {
     let load = |offset: u32| data.get(offset as usize..)?.first_chunk().copied();
-    let gate = parse(load).map(|parsed| Read {
+    let gate = parse(load, Direction::Leaving).map(|parsed| Read {
         address: Address::octets(&parsed.destination.address),
         protocol: parsed.destination.protocol,
         port: parsed.destination.port,
     });
     assert_eq!(gate, read(data));
+    let _ = parse(load, Direction::Arriving);
 }
 
 fn read(packet: &[u8]) -> Option<Read> {

@@ -68,7 +68,8 @@ pub enum Verdict {
     Fault(u32),
 }
 
-/// Judges a connect.
+/// Judges an attempt to reach something new. The grant of a socket doesn't count: it was given
+/// to a connection that waited, and is over when its socket connects again.
 #[inline(always)]
 pub fn judge_connect(
     tables: &impl Tables,
@@ -86,7 +87,9 @@ pub fn judge_connect(
     let Some(subject) = subject_of(tables, config, process) else {
         return Verdict::Exempt(endpoint);
     };
-    if let Some(grant) = live_grant(tables, process.cookie(), subject, endpoint) {
+    if let Some(grant) = grant_of_user(tables, subject, endpoint)
+        && tables.now() < grant.expires_ns
+    {
         return Verdict::Granted {
             endpoint,
             subject,
@@ -148,7 +151,7 @@ pub fn judge_unseen(
         Verdict::Unprotected | Verdict::Exempt(_) => Packet::Free,
         Verdict::Granted { .. } => Packet::Granted,
         Verdict::Ask { .. } if destination.port == PORT_UNKNOWN => Packet::Drop(fault::UNPARSED),
-        // A connection that is older than the gate and was left alone.
+        // A connection that was let through by itself, or is older and was left alone.
         Verdict::Ask { endpoint, .. } if is_kept(tables, socket.cookie(), endpoint) => {
             Packet::Granted
         }
@@ -157,15 +160,22 @@ pub fn judge_unseen(
     }
 }
 
-/// True if the daemon has let this one socket be.
+/// True if the daemon has let this one socket through, or be.
 #[inline(always)]
 fn is_kept(tables: &impl Tables, cookie: u64, endpoint: u32) -> bool {
-    let grant = tables.grant(&GrantKey {
+    let grant = tables.grant(&key_of_socket(cookie, endpoint));
+    grant.is_some_and(|grant| tables.now() < grant.cut_ns)
+}
+
+/// The key of a grant of one socket.
+#[inline(always)]
+#[must_use]
+pub fn key_of_socket(cookie: u64, endpoint: u32) -> GrantKey {
+    GrantKey {
         id: cookie,
         scope: scope::SOCKET,
         endpoint,
-    });
-    grant.is_some_and(|grant| tables.now() < grant.cut_ns)
+    }
 }
 
 /// The endpoint that a destination belongs to, if need be behind NAT64; 0 if none.
@@ -295,22 +305,33 @@ pub fn spend(config: &Config, due_ns: u64, now: u64, busy: bool) -> Option<u64> 
     (start - now <= ahead).then(|| start.wrapping_add(config.attempt_ns))
 }
 
-/// The grant of a user, or else of the socket, for an endpoint. It may have expired.
+/// The grant of a user, or else of the socket, for an endpoint, if it is good.
 #[inline(always)]
-fn grant_of(tables: &impl Tables, cookie: u64, subject: u32, endpoint: u32) -> Option<GrantValue> {
-    if subject != UID_UNKNOWN {
-        let key = GrantKey {
-            id: u64::from(subject),
-            scope: scope::USER,
-            endpoint,
-        };
-        if let Some(grant) = tables.grant(&key) {
-            return Some(grant);
-        }
+fn grant_of(
+    tables: &impl Tables,
+    cookie: u64,
+    subject: u32,
+    endpoint: u32,
+    is_good: impl Fn(&GrantValue) -> bool,
+) -> Option<GrantValue> {
+    if let Some(grant) = grant_of_user(tables, subject, endpoint)
+        && is_good(&grant)
+    {
+        return Some(grant);
+    }
+    let grant = tables.grant(&key_of_socket(cookie, endpoint))?;
+    is_good(&grant).then_some(grant)
+}
+
+/// Nobody has the grant of somebody unknown.
+#[inline(always)]
+fn grant_of_user(tables: &impl Tables, subject: u32, endpoint: u32) -> Option<GrantValue> {
+    if subject == UID_UNKNOWN {
+        return None;
     }
     tables.grant(&GrantKey {
-        id: cookie,
-        scope: scope::SOCKET,
+        id: u64::from(subject),
+        scope: scope::USER,
         endpoint,
     })
 }
@@ -323,8 +344,9 @@ pub fn live_grant(
     subject: u32,
     endpoint: u32,
 ) -> Option<GrantValue> {
-    let grant = grant_of(tables, cookie, subject, endpoint)?;
-    (tables.now() < grant.expires_ns).then_some(grant)
+    let now = tables.now();
+    let is_live = |grant: &GrantValue| now < grant.expires_ns;
+    grant_of(tables, cookie, subject, endpoint, is_live)
 }
 
 /// The grant that a connection which was let through goes on under: one that was not revoked
@@ -336,8 +358,9 @@ pub fn kept_grant(
     subject: u32,
     endpoint: u32,
 ) -> Option<GrantValue> {
-    let grant = grant_of(tables, cookie, subject, endpoint)?;
-    (tables.now() < grant.cut_ns).then_some(grant)
+    let now = tables.now();
+    let is_kept = |grant: &GrantValue| now < grant.cut_ns;
+    grant_of(tables, cookie, subject, endpoint, is_kept)
 }
 
 #[inline(always)]

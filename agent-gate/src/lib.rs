@@ -17,7 +17,7 @@ mod packet;
 pub use destination::{Address, Destination};
 pub use judge::{
     Packet, Process, Tables, Verdict, budget_of, endpoint_of, judge_connect, judge_packet,
-    judge_unseen, kept_grant, live_grant, session_of, spend,
+    judge_unseen, kept_grant, key_of_socket, live_grant, session_of, spend,
 };
 pub use packet::{Direction, Parsed, parse};
 

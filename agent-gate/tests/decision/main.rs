@@ -38,7 +38,7 @@ const SIGHTS: [&str; 28] = [
     "granted one nanosecond before the end",
     "not granted at the end",
     "not granted after the end",
-    "granted to a socket",
+    "asked in spite of its socket's grant",
     "asked for somebody unknown",
     "a session's owner answers for another uid",
     "first port",
@@ -94,10 +94,6 @@ fn sights(case: &Case, answer: &Answer) -> Vec<&'static str> {
             "granted one nanosecond before the end",
             grant.expires == NOW + 1,
         );
-        see(
-            "granted to a socket",
-            matches!(grant.to, world::Grantee::Socket(_)),
-        );
         see("cut in time", grant.cut <= NOW);
     }
     if let Answer::Asked {
@@ -105,9 +101,14 @@ fn sights(case: &Case, answer: &Answer) -> Vec<&'static str> {
     } = answer
     {
         let ended = |at: u64| {
-            let asked = world.grant_of(*subject, actor.socket, *endpoint);
+            let asked = world.grant_of(*subject, *endpoint);
             asked.is_some_and(|grant| grant.expires == at)
         };
+        let own = world.given_to(world::Grantee::Socket(actor.socket), *endpoint);
+        see(
+            "asked in spite of its socket's grant",
+            own.is_some_and(|own| own.expires > NOW),
+        );
         see("not granted at the end", ended(NOW));
         see("not granted after the end", ended(NOW - 1));
         see("asked for somebody unknown", *subject == NOBODY_KNOWN);

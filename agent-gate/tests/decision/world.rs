@@ -135,7 +135,8 @@ impl World {
         let Some(subject) = self.subject_of(actor) else {
             return Answer::Exempt { endpoint };
         };
-        if let Some(grant) = self.grant_of(subject, actor.socket, endpoint)
+        // A socket that connects has no grant of its own: that was for its connection before.
+        if let Some(grant) = self.grant_of(subject, endpoint)
             && self.now < grant.expires
         {
             return Answer::Granted { subject, grant };
@@ -170,8 +171,11 @@ impl World {
 
     /// Whether a connection that was let through may go on.
     pub(crate) fn goes_on(&self, subject: u32, socket: u64, endpoint: u32) -> bool {
-        self.grant_of(subject, socket, endpoint)
-            .is_some_and(|grant| self.now < grant.cut)
+        let grants = [
+            self.grant_of(subject, endpoint),
+            self.given_to(Grantee::Socket(socket), endpoint),
+        ];
+        grants.iter().flatten().any(|grant| self.now < grant.cut)
     }
 
     fn endpoint_of(&self, target: &Target) -> Result<Option<u32>, Answer> {
@@ -233,19 +237,17 @@ impl World {
         self.gated.iter().any(gated).then_some(actor.uid)
     }
 
-    /// The user's grant, or if they never had one, the socket's. Nobody has the grant of
-    /// somebody unknown.
-    pub(crate) fn grant_of(&self, subject: u32, socket: u64, endpoint: u32) -> Option<Given> {
-        let find = |to| {
-            let fits = |given: &&Given| given.to == to && given.endpoint == endpoint;
-            self.grants.iter().find(fits).copied()
-        };
-        let of_user = if subject == NOBODY_KNOWN {
-            None
-        } else {
-            find(Grantee::User(subject))
-        };
-        of_user.or_else(|| find(Grantee::Socket(socket)))
+    /// The user's grant. Nobody has the grant of somebody unknown.
+    pub(crate) fn grant_of(&self, subject: u32, endpoint: u32) -> Option<Given> {
+        if subject == NOBODY_KNOWN {
+            return None;
+        }
+        self.given_to(Grantee::User(subject), endpoint)
+    }
+
+    pub(crate) fn given_to(&self, to: Grantee, endpoint: u32) -> Option<Given> {
+        let fits = |given: &&Given| given.to == to && given.endpoint == endpoint;
+        self.grants.iter().find(fits).copied()
     }
 
     fn welcome_of(&self, subject: u32, endpoint: u32) -> Welcome {
