@@ -208,6 +208,8 @@ pub(crate) fn miri() -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let mut probe = Command::new("cargo");
     probe.args(["+nightly", "miri", "--version"]);
+    // rustup would answer with a backtrace.
+    probe.env("RUST_BACKTRACE", "0");
     let version = workspace::output(&mut probe).context(
         "there is no nightly toolchain with Miri; \
          `rustup toolchain install nightly --component miri --component rust-src` gets one",
