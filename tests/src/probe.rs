@@ -22,7 +22,7 @@ pub enum Fate {
     Error(Errno),
 }
 
-/// One attempt to get data through (`tests/src/bin/stile-test-probe.rs`). Its sockets are open
+/// One attempt to get data through (`tests/src/bin/stile-test-probe/main.rs`). Its sockets are open
 /// until it is dropped.
 #[derive(Debug)]
 pub struct Probe {
