@@ -7,7 +7,7 @@ use crate::ways::tcp_way_is_held;
 
 /// What loopback servers of this binary let everybody do: TCP Fast Open on both sides,
 /// without a cookie and without a socket option (`tcp_fastopen` of ip-sysctl.rst).
-const FAST_OPEN: &str = "1543";
+pub(crate) const FAST_OPEN: &str = "1543";
 
 #[test]
 fn a_blocking_connect_is_held() {
@@ -30,7 +30,7 @@ fn a_connect_over_mptcp_is_held() {
 }
 
 /// How many SYNs with data were accepted in this network (`TCPFastOpenPassive`).
-fn fast_opens() -> u64 {
+pub(crate) fn fast_opens() -> u64 {
     let text = fs::read_to_string("/proc/net/netstat").expect("procfs");
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, numbers) = (lines.next().expect("names"), lines.next().expect("numbers"));

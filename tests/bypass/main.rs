@@ -8,7 +8,13 @@
 mod addresses;
 mod connecting;
 mod datagrams;
+mod io_uring;
+mod ip_options;
+mod network;
 mod passing;
 mod raw;
+mod scene;
 mod sockets;
+mod tcp_sockets;
+mod udp_sockets;
 mod ways;

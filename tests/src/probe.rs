@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A user's program that looks for a way around the gate.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
@@ -79,6 +79,12 @@ impl Probe {
             }
             _ => panic!("the probe said {line:?}"),
         }
+    }
+
+    /// Tells a way of two steps to take the second one, which has a fate of its own.
+    pub fn go_on(&mut self) {
+        let input = self.process.child().stdin.as_mut().unwrap();
+        writeln!(input).unwrap();
     }
 
     /// Waits until its process has ended.

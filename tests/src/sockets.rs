@@ -28,9 +28,22 @@ pub fn wait_for_no_connect(to: SocketAddr) {
     });
 }
 
+/// Waits until a socket to this IPv4 address has sent something again, because nobody has
+/// acknowledged it.
+#[track_caller]
+pub fn wait_for_retransmission(to: SocketAddr) {
+    until("what was not acknowledged is sent again", || {
+        rows(to)
+            .iter()
+            .any(|socket| socket.retransmissions > 0)
+            .then_some(())
+    });
+}
+
 struct Row {
     state: String,
     queues: String,
+    retransmissions: u64,
 }
 
 /// The sockets that go to this address.
@@ -46,9 +59,11 @@ fn rows(to: SocketAddr) -> Vec<Row> {
     let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (state, queues) = (fields.get(3)?, fields.get(4)?);
+        let retransmissions = u64::from_str_radix(fields.get(6)?, 16).ok()?;
         (*fields.get(2)? == remote).then(|| Row {
             state: (*state).to_owned(),
             queues: (*queues).to_owned(),
+            retransmissions,
         })
     };
     table.lines().filter_map(row).collect()

@@ -4,11 +4,16 @@
 //! `stile-test-probe WAY ADDRESS:PORT [FIRST:PORT]` prints `sent` once the kernel has taken
 //! [`PAYLOAD`] for the address, or `error ERRNO`. Some ways use another address first.
 
+mod ip_options;
 mod load;
 mod passing;
 mod raw;
+mod sys;
 mod tcp;
+mod tcp_options;
 mod udp;
+mod udp_options;
+mod uring;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +28,17 @@ const PAYLOAD: &[u8] = b"secret";
 
 type Done = Result<(), Errno>;
 
+/// `MSG_FASTOPEN` of tcp(7).
+const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+
 /// Each tries a way, if it is one of its own.
-const MODULES: [fn(&str, &[SocketAddr]) -> Option<Done>; 5] = [
+const MODULES: &[fn(&str, &[SocketAddr]) -> Option<Done>] = &[
     tcp::try_way,
+    tcp_options::try_way,
     udp::try_way,
+    udp_options::try_way,
+    uring::try_way,
+    ip_options::try_way,
     raw::try_way,
     passing::try_way,
     load::try_way,

@@ -9,10 +9,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, SocketFlags, SocketType, ipproto};
 
-use crate::{Done, PAYLOAD, connect_then_send, family, kept, socket};
-
-/// `MSG_FASTOPEN` of tcp(7).
-const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+use crate::{Done, FAST_OPEN, PAYLOAD, connect_then_send, family, kept, socket};
 
 pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
     let done = match (way, addresses) {
@@ -21,6 +18,7 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
         ("tcp-dup", &[to]) => write_on_dup(to),
         ("tcp-reconnect", &[to, first]) => reconnect(to, first),
         ("mptcp", &[to]) => mptcp(to),
+        ("mptcp-fastopen", &[to]) => mptcp_fast_open(to),
         ("fastopen-sendto", &[to]) => fast_open_by_sendto(to),
         ("fastopen-connect", &[to]) => fast_open_by_connect(to),
         _ => return None,
@@ -39,6 +37,12 @@ fn plain(to: SocketAddr) -> Done {
 fn mptcp(to: SocketAddr) -> Done {
     let socket = socket(family(to), SocketType::STREAM, Some(ipproto::MPTCP))?;
     connect_then_send(&socket, to)
+}
+
+fn mptcp_fast_open(to: SocketAddr) -> Done {
+    let socket = socket(family(to), SocketType::STREAM, Some(ipproto::MPTCP))?;
+    net::sendto(&socket, PAYLOAD, FAST_OPEN, &to)?;
+    kept(socket)
 }
 
 fn fast_open_by_sendto(to: SocketAddr) -> Done {
@@ -72,7 +76,7 @@ pub(crate) fn begin(to: SocketAddr) -> Result<OwnedFd, Errno> {
 }
 
 /// Waits for the end of a connect, and sends.
-fn finish(socket: OwnedFd) -> Done {
+pub(crate) fn finish(socket: OwnedFd) -> Done {
     let mut wanted = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
     poll(&mut wanted, PollTimeout::NONE).map_err(|error| Errno::from_raw_os_error(error as i32))?;
     net::sockopt::socket_error(&socket)??;
