@@ -49,11 +49,13 @@ routed! {
 }
 
 /// A host that follows source routes, which by default none does (`accept_source_route` of
-/// ip-sysctl.rst).
+/// ip-sysctl.rst), also between loopback addresses.
 fn by_hop() -> Option<Scene> {
     for interface in ["all", "lo"] {
-        let path = format!("/proc/sys/net/ipv4/conf/{interface}/accept_source_route");
-        fs::write(path, "1").expect("a namespace of our own");
+        for setting in ["accept_source_route", "route_localnet"] {
+            let path = format!("/proc/sys/net/ipv4/conf/{interface}/{setting}");
+            fs::write(path, "1").expect("a namespace of our own");
+        }
     }
     Some(Scene::v4().with(HOP.parse().expect("an address")))
 }

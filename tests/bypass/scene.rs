@@ -79,6 +79,12 @@ impl Scene {
         self
     }
 
+    /// Another address instead of those that the ways are told.
+    pub(crate) fn with_only(mut self, other: SocketAddr) -> Self {
+        self.others = vec![other];
+        self
+    }
+
     /// A probe that is about to try.
     pub(crate) fn probe(&self, who: Who, way: &str) -> Command {
         let mut command = program(&self.host, who);

@@ -2,10 +2,11 @@
 //! TCP sockets with options, and from ports with a past.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use stile_tests::{
-    ALICE, Fate, Host, Probe, cannot_run, until, wait_for_retransmission, wait_for_stuck_data,
+    ALICE, Fate, Host, Probe, cannot_run, until, wait_for_retry, wait_for_stuck_data,
 };
 
 use crate::connecting::{FAST_OPEN, fast_opens};
@@ -28,26 +29,27 @@ ways! {
     held v6 ALL "tcp-fastopen-on-held": what_is_written_by_fast_open_on_a_held_ipv6_socket_does_not_arrive
 }
 
-fn with_fast_open(scene: Scene, way: &str) {
+fn with_fast_open(scene: fn() -> Scene, way: &str) {
+    // Counts for servers that start to listen afterwards.
     fs::write("/proc/sys/net/ipv4/tcp_fastopen", FAST_OPEN).expect("a namespace of our own");
     let before = fast_opens();
-    scene.held(ALL, way);
+    scene().held(ALL, way);
     assert!(fast_opens() > before, "no SYN carried data");
 }
 
 #[test]
 fn fast_open_over_mptcp_is_held_with_its_data() {
-    with_fast_open(Scene::v4(), "mptcp-fastopen");
+    with_fast_open(Scene::v4, "mptcp-fastopen");
 }
 
 #[test]
 fn fast_open_over_mptcp_and_ipv6_is_held_with_its_data() {
-    with_fast_open(Scene::v6(), "mptcp-fastopen");
+    with_fast_open(Scene::v6, "mptcp-fastopen");
 }
 
 #[test]
 fn fast_open_over_ipv6_is_held_with_its_data() {
-    with_fast_open(Scene::v6(), "fastopen-sendto");
+    with_fast_open(Scene::v6, "fastopen-sendto");
 }
 
 /// The second connect of the socket is a question of its own, and the only one that is left.
@@ -64,6 +66,11 @@ fn a_held_socket_that_is_disconnected_and_connects_anew_is_held() {
     assert_eq!(attempt.fate(), Fate::Error(Errno::ECONNABORTED));
     arrived_nothing_since(&scene.server, before.1);
     assert_eq!(scene.server.accepted(), before.0);
+}
+
+/// A source below those that the kernel gives away (`ip_local_port_range`).
+fn port(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 99, 0, 2], port))
 }
 
 const FREE: &str = r#"
@@ -96,21 +103,21 @@ fn a_connect_from_the_port_of_an_open_approved_connection_is_held() {
     let scene = Scene::v4();
     scene.host.write_policy(FREE);
     let free = scene.host.server().address();
-    scene.with(free).held(&[Who::Alice], "tcp-same-port");
+    let scene = scene.with(free).with(port(21001));
+    scene.held(&[Who::Alice], "tcp-same-port");
 }
 
 /// A host where each connection is asked for by itself.
 fn each_by_itself() -> Scene {
     let scene = Scene::v4();
-    let policy = any_protocol(r#""{address}""#, "7001") + "scope = \"socket\"\n";
-    scene.host.write_policy(&policy);
+    let policy = any_protocol(r#""{address}""#, "7001").replace("\"any\"", "\"tcp\"");
+    scene.host.write_policy(&(policy + "scope = \"socket\"\n"));
     scene
 }
 
 /// What was granted to a connection is nothing to the next one.
 #[track_caller]
-fn is_asked_for_again(way: &str) {
-    let mut scene = each_by_itself();
+fn is_asked_for_again(mut scene: Scene, way: &str) {
     assert!(scene.leads(Who::Alice, way));
     scene.host.start();
     let authenticator = scene.host.enroll(ALICE);
@@ -129,12 +136,12 @@ fn is_asked_for_again(way: &str) {
 
 #[test]
 fn a_connect_from_the_port_of_a_closed_approved_connection_is_asked_for_by_itself() {
-    is_asked_for_again("tcp-port-again");
+    is_asked_for_again(each_by_itself().with(port(21002)), "tcp-port-again");
 }
 
 #[test]
 fn a_second_connect_of_an_approved_socket_is_asked_for_by_itself() {
-    is_asked_for_again("tcp-connect-again");
+    is_asked_for_again(each_by_itself(), "tcp-connect-again");
 }
 
 /// The SYN meets the SYN of the other side, here its own: nobody listens.
@@ -142,7 +149,7 @@ fn a_second_connect_of_an_approved_socket_is_asked_for_by_itself() {
 fn a_simultaneous_open_is_held() {
     let mut scene = Scene::v4();
     let to = scene.host.server().address();
-    let nobody = std::net::SocketAddr::new(to.ip(), 7003);
+    let nobody = SocketAddr::new(to.ip(), 7003);
     scene
         .host
         .write_policy(&any_protocol(r#""{address}""#, "7003"));
@@ -161,8 +168,8 @@ fn a_simultaneous_open_is_held() {
 /// `TCP_REPAIR` makes a connection out of numbers, without a SYN that could be held.
 #[test]
 fn a_connection_made_without_a_handshake_carries_nothing() {
-    for who in PRIVILEGED {
-        let mut scene = Scene::v4();
+    for (who, own) in PRIVILEGED.iter().zip([21003, 21005]) {
+        let mut scene = Scene::v4().with(port(own));
         // Without the gate.
         let mut probe = Probe::start(&mut scene.probe(*who, "tcp-repair"));
         match probe.fate() {
@@ -175,7 +182,8 @@ fn a_connection_made_without_a_handshake_carries_nothing() {
             (scene.server.bytes() == SECRET).then_some(())
         });
         drop(probe);
-        // With it: the connection that is taken over is older.
+        // With it, and from another port; the connection that is taken over is older.
+        scene = scene.with_only(port(own + 1));
         let mut probe = Probe::start(&mut scene.probe(*who, "tcp-repair"));
         assert_eq!(probe.fate(), Fate::Sent);
         scene.host.start();
@@ -213,7 +221,7 @@ fn a_transfer_stops_at_the_end_of_its_grant_without_a_daemon() {
         (another.result == Err(Errno::EPERM)).then_some(())
     });
     // What the server has been sent it has read when it sends no more back.
-    wait_for_retransmission(to);
+    wait_for_retry(to);
     let before = scene.settled();
     wait_for_stuck_data(to);
     arrived_nothing_since(&scene.server, before);

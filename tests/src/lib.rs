@@ -49,6 +49,6 @@ pub use process::Running;
 pub use pty::Terminal;
 pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
 pub use server::Server;
-pub use sockets::{wait_for_no_connect, wait_for_retransmission, wait_for_stuck_data};
+pub use sockets::{wait_for_no_connect, wait_for_retry, wait_for_stuck_data};
 pub use unavailable::cannot_run;
 pub use wait::{PATIENCE, until};

@@ -28,14 +28,14 @@ pub fn wait_for_no_connect(to: SocketAddr) {
     });
 }
 
-/// Waits until a socket to this IPv4 address has sent something again, because nobody has
-/// acknowledged it.
+/// Waits until a socket to this IPv4 address has tried once more to send what nobody has
+/// acknowledged.
 #[track_caller]
-pub fn wait_for_retransmission(to: SocketAddr) {
+pub fn wait_for_retry(to: SocketAddr) {
     until("what was not acknowledged is sent again", || {
         rows(to)
             .iter()
-            .any(|socket| socket.retransmissions > 0)
+            .any(|socket| socket.retries > 0)
             .then_some(())
     });
 }
@@ -43,7 +43,8 @@ pub fn wait_for_retransmission(to: SocketAddr) {
 struct Row {
     state: String,
     queues: String,
-    retransmissions: u64,
+    /// Retransmissions, and probes of what could not be sent at all.
+    retries: u64,
 }
 
 /// The sockets that go to this address.
@@ -59,11 +60,12 @@ fn rows(to: SocketAddr) -> Vec<Row> {
     let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (state, queues) = (fields.get(3)?, fields.get(4)?);
-        let retransmissions = u64::from_str_radix(fields.get(6)?, 16).ok()?;
+        let number = |field: &str| u64::from_str_radix(field, 16).ok();
+        let retries = number(fields.get(6)?)? + number(fields.get(8)?)?;
         (*fields.get(2)? == remote).then(|| Row {
             state: (*state).to_owned(),
             queues: (*queues).to_owned(),
-            retransmissions,
+            retries,
         })
     };
     table.lines().filter_map(row).collect()

@@ -79,7 +79,11 @@ fn prepare(socket: &OwnedFd, what: &str, hop: Option<IpAddr>) -> Done {
             ipv6(HOP_OPTIONS, &PADDING)?;
             ipv6(DESTINATION_OPTIONS, &PADDING)
         }
-        ("mobile-route", Some(IpAddr::V6(hop))) => ipv6(ROUTING, &routing(MOBILE, &[hop.octets()])),
+        ("mobile-route", Some(IpAddr::V6(hop))) => {
+            // A kernel without mobile IPv6 doesn't know the type.
+            let set = ipv6(ROUTING, &routing(MOBILE, &[hop.octets()]));
+            set.map_err(|_| Errno::NOPROTOOPT)
+        }
         // The kernel puts the destination into the last segment, which is the first one here.
         ("segments", Some(IpAddr::V6(hop))) => {
             ipv6(ROUTING, &routing(SEGMENTS, &[[0; 16], hop.octets()]))

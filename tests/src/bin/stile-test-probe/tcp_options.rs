@@ -16,8 +16,6 @@ use crate::{Done, FAST_OPEN, PAYLOAD, connect_then_send, kept};
 
 /// A source address of this host that nobody else uses.
 const SOURCE: &str = "127.99.0.1:0";
-/// A source port below those that the kernel gives away (`ip_local_port_range`).
-const PORT: &str = "127.99.0.2:21001";
 
 pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
     let done = match (way, addresses) {
@@ -30,10 +28,10 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
         ("tcp-unspec-while-held", &[to]) => unspec_while_held(to),
         ("tcp-fastopen-on-held", &[to]) => fast_open_on_held(to),
         ("tcp-self", &[to]) => to_itself(to),
-        ("tcp-same-port", &[to, first]) => same_port_at_once(to, first),
-        ("tcp-port-again", &[to]) => same_port_again(to),
+        ("tcp-same-port", &[to, first, from]) => same_port_at_once(to, first, from),
+        ("tcp-port-again", &[to, from]) => same_port_again(to, from),
         ("tcp-connect-again", &[to]) => same_socket_again(to),
-        ("tcp-repair", &[to]) => repair(to),
+        ("tcp-repair", &[to, from]) => repair(to, from),
         ("tcp-flow", &[to]) => flow(to),
         _ => return None,
     };
@@ -99,31 +97,31 @@ fn to_itself(to: SocketAddr) -> Done {
     connect_then_send(&socket, to)
 }
 
-fn from_port(to: SocketAddr) -> Result<OwnedFd, Errno> {
-    let socket = tcp(to)?;
+fn from_port(from: SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = tcp(from)?;
     net::sockopt::set_socket_reuseaddr(&socket, true)?;
     net::sockopt::set_socket_reuseport(&socket, true)?;
-    net::bind(&socket, &parsed(PORT)?)?;
+    net::bind(&socket, &from)?;
     Ok(socket)
 }
 
 /// Connects from the port of a connection that is open to another address.
-fn same_port_at_once(to: SocketAddr, first: SocketAddr) -> Done {
-    let approved = from_port(first)?;
+fn same_port_at_once(to: SocketAddr, first: SocketAddr, from: SocketAddr) -> Done {
+    let approved = from_port(from)?;
     net::connect(&approved, &first)?;
-    let socket = from_port(to)?;
+    let socket = from_port(from)?;
     kept(approved)?;
     connect_then_send(&socket, to)
 }
 
 /// Connects, closes, and connects from the same port with another socket.
-fn same_port_again(to: SocketAddr) -> Done {
-    let approved = from_port(to)?;
+fn same_port_again(to: SocketAddr, from: SocketAddr) -> Done {
+    let approved = from_port(from)?;
     net::connect(&approved, &to)?;
     // A reset leaves nothing of the connection behind.
     net::sockopt::set_socket_linger(&approved, Some(Duration::ZERO))?;
     drop(approved);
-    connect_then_send(&from_port(to)?, to)
+    connect_then_send(&from_port(from)?, to)
 }
 
 /// Connects, disconnects, and connects once more with the same socket.
@@ -145,8 +143,8 @@ const SENT: i32 = 2;
 /// Takes over a connection as checkpoint and restore does: a second socket gets the first
 /// one's numbers and is connected without a handshake. Says `sent` when the first one is
 /// connected, and goes on at the next line of stdin.
-fn repair(to: SocketAddr) -> Done {
-    let old = from_port(to)?;
+fn repair(to: SocketAddr, from: SocketAddr) -> Done {
+    let old = from_port(from)?;
     net::connect(&old, &to)?;
     println!("sent");
     let _ = io::stdin().read_line(&mut String::new());
@@ -157,7 +155,7 @@ fn repair(to: SocketAddr) -> Done {
     let new = tcp(to)?;
     net::sockopt::set_socket_reuseaddr(&new, true)?;
     set_int(&new, libc::IPPROTO_TCP, REPAIR, 1)?;
-    net::bind(&new, &parsed(PORT)?)?;
+    net::bind(&new, &from)?;
     for (queue, number) in [RECEIVED, SENT].into_iter().zip(numbers) {
         set_int(&new, libc::IPPROTO_TCP, REPAIR_QUEUE, queue)?;
         set(&new, libc::IPPROTO_TCP, QUEUE_SEQ, &number?.to_ne_bytes())?;
