@@ -50,9 +50,9 @@ routed! {
 
 /// A host that follows source routes, which by default none does (`accept_source_route` of
 /// ip-sysctl.rst), also between loopback addresses.
-fn by_hop() -> Option<Scene> {
+pub(crate) fn by_hop() -> Option<Scene> {
     for interface in ["all", "lo"] {
-        for setting in ["accept_source_route", "route_localnet"] {
+        for setting in ["accept_source_route", "route_localnet", "accept_local"] {
             let path = format!("/proc/sys/net/ipv4/conf/{interface}/{setting}");
             fs::write(path, "1").expect("a namespace of our own");
         }
@@ -62,7 +62,7 @@ fn by_hop() -> Option<Scene> {
 
 /// A host that follows IPv6 routes of segments (`seg6_enabled` of seg6-sysctl.rst), and of
 /// mobile hosts (`accept_source_route`).
-fn by_hop6() -> Option<Scene> {
+pub(crate) fn by_hop6() -> Option<Scene> {
     for interface in ["all", "lo"] {
         let path = format!("/proc/sys/net/ipv6/conf/{interface}");
         fs::write(format!("{path}/accept_source_route"), "1").expect("a namespace of our own");

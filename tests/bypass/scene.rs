@@ -173,8 +173,9 @@ impl Scene {
         for who in who {
             let before = self.settled();
             let attempt = Probe::start(&mut self.probe(*who, way));
-            check(attempt.fate(), who);
+            let fate = attempt.fate();
             arrived_nothing_since(&self.server, before);
+            check(fate, who);
         }
     }
 
@@ -212,7 +213,7 @@ pub(crate) fn program(host: &Host, who: Who) -> Command {
     }
 }
 
-/// One test for each way: its name, where the server is, who tries, the way.
+/// One test for each way: what comes of it, where the server is, who tries, the way.
 macro_rules! ways {
     ($($outcome:ident $scene:ident $who:ident $way:literal: $name:ident)*) => {$(
         #[test]

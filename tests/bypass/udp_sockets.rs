@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Datagrams by every call that sends one, and of sockets with options.
 
-use crate::scene::{ALL, PRIVILEGED, ways};
+use crate::scene::ways;
 
 ways! {
     refused v6 ALL "udp-connected": a_connected_ipv6_udp_socket_is_refused

@@ -14,7 +14,7 @@ use crate::udp::udp;
 use crate::{Done, connect_then_send, family, send_to};
 
 /// Option numbers of IPv4 (RFC 791 3.1).
-pub(crate) const END: u8 = 0;
+const END: u8 = 0;
 const RECORD_ROUTE: u8 = 7;
 pub(crate) const LOOSE: u8 = 131;
 const STRICT: u8 = 137;
@@ -26,7 +26,7 @@ const ROUTING: i32 = 57;
 const DESTINATION_OPTIONS: i32 = 59;
 /// Routing header types (RFC 6275 6.4, RFC 8754 2).
 const MOBILE: u8 = 2;
-const SEGMENTS: u8 = 4;
+pub(crate) const SEGMENTS: u8 = 4;
 /// The length of options which hold 8 bytes: one `PadN` (RFC 8200 4.2) behind the two bytes
 /// that the kernel fills in.
 const PADDING: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];

@@ -6,6 +6,7 @@
 
 mod ip_options;
 mod load;
+mod packet;
 mod passing;
 mod raw;
 mod sys;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
-use rustix::net::{self, SendFlags, SocketFlags, SocketType, ipproto};
+use rustix::net::{self, Protocol, SendFlags, SocketFlags, SocketType, ipproto};
 
 use crate::{Done, FAST_OPEN, PAYLOAD, connect_then_send, family, kept, socket};
 
@@ -21,6 +21,8 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
         ("mptcp-fastopen", &[to]) => mptcp_fast_open(to),
         ("fastopen-sendto", &[to]) => fast_open_by_sendto(to),
         ("fastopen-connect", &[to]) => fast_open_by_connect(to),
+        ("sctp", &[to]) => other(to, SocketType::STREAM, ipproto::SCTP),
+        ("dccp", &[to]) => other(to, DCCP, ipproto::DCCP),
         _ => return None,
     };
     Some(done)
@@ -28,6 +30,13 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
 
 pub(crate) fn tcp(to: SocketAddr) -> Result<OwnedFd, Errno> {
     socket(family(to), SocketType::STREAM, Some(ipproto::TCP))
+}
+
+/// `SOCK_DCCP` of the kernel's include/linux/net.h.
+const DCCP: SocketType = SocketType::from_raw(6);
+
+fn other(to: SocketAddr, kind: SocketType, protocol: Protocol) -> Done {
+    connect_then_send(&socket(family(to), kind, Some(protocol))?, to)
 }
 
 fn plain(to: SocketAddr) -> Done {
