@@ -6,6 +6,7 @@
 //! server at all, then with it. `docs/security.md` has the table of all ways.
 
 mod addresses;
+mod addresses_nat64;
 mod connecting;
 mod datagrams;
 mod io_uring;
