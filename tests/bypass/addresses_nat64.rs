@@ -13,12 +13,8 @@ use crate::ways::any_protocol;
 /// translator were on this host.
 fn behind_nat64() -> Scene {
     let host = host();
-    let IpAddr::V4(v4) = host.server().address().ip() else {
-        panic!("the host's own address is IPv4")
-    };
-    let [a, b, c, d] = v4.octets();
-    let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    let translated = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low);
+    let v4 = host.server().address().ip();
+    let translated: Ipv6Addr = format!("64:ff9b::{v4}").parse().expect("an address");
     add_address(&format!("{translated}/128"));
     let server = Server::start(IpAddr::V6(translated), 7001);
     host.write_policy(&any_protocol(r#""{address}""#, "7001"));

@@ -5,8 +5,10 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::network::add_address;
-use crate::scene::{ALL, PRIVILEGED, Scene, ways};
+use stile_tests::{ALICE, Fate, Probe, until};
+
+use crate::network::{Wire, add_address};
+use crate::scene::{ALL, PRIVILEGED, SECRET, Scene, Who, ways};
 
 /// Addresses of this host that nobody protects.
 const HOP: &str = "127.0.0.77:0";
@@ -74,4 +76,38 @@ pub(crate) fn by_hop6() -> Option<Scene> {
     let hop: SocketAddr = HOP6.parse().expect("an address");
     add_address(&format!("{}/128", hop.ip()));
     Some(Scene::v6().with(hop))
+}
+
+/// Bytes of an IPv6 header and of each extension header of the probe's.
+const HEADER: usize = 40;
+const EXTENSION: usize = 8;
+
+/// True for a SYN with hop-by-hop options, destination options and nothing else before it
+/// (RFC 8200 4, RFC 9293 3.1).
+fn is_syn_with_both(packet: &[u8]) -> bool {
+    let tcp = HEADER + 2 * EXTENSION;
+    let next = [6, HEADER, HEADER + EXTENSION].map(|at| packet.get(at));
+    let flags = packet.get(tcp + 13);
+    next == [Some(&0), Some(&60), Some(&6)] && flags == Some(&2)
+}
+
+/// The daemon sends the parked SYN itself: with its extension headers.
+#[test]
+fn an_approved_connect_with_extension_headers_goes_on_with_them() {
+    let mut scene = Scene::v6();
+    scene.host.start();
+    let authenticator = scene.host.enroll(ALICE);
+    let wire = Wire::new();
+    let attempt = Probe::start(&mut scene.probe(Who::Able, "tcp-both-options"));
+    scene.host.wait_for_challenge(ALICE);
+    attempt.still_waits();
+    let held = wire.packets().iter().any(|packet| is_syn_with_both(packet));
+    assert!(!held, "the SYN has left");
+    scene.host.approve(ALICE, &authenticator);
+    assert_eq!(attempt.fate(), Fate::Sent);
+    until("the server gets the data", || {
+        (scene.server.bytes() == SECRET).then_some(())
+    });
+    let sent = wire.packets().iter().any(|packet| is_syn_with_both(packet));
+    assert!(sent, "no SYN had both headers");
 }

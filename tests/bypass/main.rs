@@ -7,6 +7,7 @@
 
 mod addresses;
 mod addresses_nat64;
+mod answering;
 mod connecting;
 mod datagrams;
 mod io_uring;

@@ -35,6 +35,8 @@ pub(crate) enum Who {
 
 /// What every user can do.
 pub(crate) const ALL: &[Who] = &[Who::Alice, Who::Root];
+/// What is tried as alice elsewhere.
+pub(crate) const SUDO: &[Who] = &[Who::Root];
 /// What takes `CAP_NET_RAW` or `CAP_NET_ADMIN`.
 pub(crate) const PRIVILEGED: &[Who] = &[Who::Able, Who::Root];
 
@@ -102,14 +104,14 @@ impl Scene {
     pub(crate) fn leads(&self, who: Who, way: &str) -> bool {
         let before = self.server.bytes();
         let probe = Probe::start(&mut self.probe(who, way));
-        match probe.fate() {
-            Fate::Sent => {}
-            Fate::Error(error) if UNKNOWN.contains(&error) => {
-                cannot_run(&format!("the kernel has no way {way}: {error}"));
-                return false;
-            }
-            Fate::Error(error) => panic!("{way} without the gate: {error}"),
+        let fate = probe.fate();
+        if let Fate::Error(error) = fate
+            && UNKNOWN.contains(&error)
+        {
+            cannot_run(&format!("the kernel has no way {way}: {error}"));
+            return false;
         }
+        assert_eq!(fate, Fate::Sent, "{way} without the gate");
         until("the server gets the data without the gate", || {
             (self.server.bytes() >= before + SECRET).then_some(())
         });

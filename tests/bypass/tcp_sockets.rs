@@ -14,6 +14,10 @@ use crate::scene::{ALL, PRIVILEGED, SECRET, Scene, Who, ways};
 use crate::ways::{any_protocol, arrived_nothing_since};
 
 ways! {
+    held v4 SUDO "tcp": a_connect_of_root_in_a_session_is_held
+    held v4 SUDO "tcp-nonblocking": a_nonblocking_connect_of_root_in_a_session_is_held
+    held v4 SUDO "tcp-dup": what_root_in_a_session_writes_on_a_copy_of_a_held_socket_does_not_arrive
+    held v4 SUDO "mptcp": a_connect_of_root_in_a_session_over_mptcp_is_held
     held v6 ALL "tcp": a_connect_over_ipv6_is_held
     held v6 ALL "tcp-nonblocking": a_nonblocking_connect_over_ipv6_is_held
     held v6 ALL "mptcp": a_connect_over_mptcp_and_ipv6_is_held

@@ -10,6 +10,9 @@ use crate::scene::{ALL, SECRET, Scene, Who, host, ways};
 use crate::ways::{LOCALHOST, any_protocol, arrived_nothing_since};
 
 ways! {
+    refused v4 SUDO "udp-connected": a_connected_udp_socket_of_root_in_a_session_is_refused
+    refused v4 SUDO "udp-unconnected": a_datagram_of_root_in_a_session_is_refused
+    refused v4 SUDO "udp-unconnected-v4-on-v6": a_datagram_of_root_in_a_session_to_an_ipv4_address_on_an_ipv6_socket_is_refused
     refused v6 ALL "udp-connected": a_connected_ipv6_udp_socket_is_refused
     refused v6 ALL "udp-unconnected": a_datagram_of_an_unconnected_ipv6_socket_is_refused
     refused v4 ALL "udp-sendmsg": a_message_is_refused
@@ -41,8 +44,12 @@ fn of_several_datagrams_in_one_call_the_one_to_a_protected_address_is_refused() 
     let mut scene = Scene::v4();
     let other = Server::start(LOCALHOST, 0);
     scene = scene.with(other.address());
+    for who in ALL {
+        assert!(scene.leads(*who, "udp-sendmmsg"));
+    }
     scene.host.start();
     for who in ALL {
+        arrived_nothing_since(&other, other.bytes());
         let (before, others) = (scene.settled(), other.datagrams());
         let attempt = Probe::start(&mut scene.probe(*who, "udp-sendmmsg"));
         assert_eq!(attempt.fate(), Fate::Error(Errno::EPERM), "{who:?}");

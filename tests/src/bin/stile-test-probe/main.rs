@@ -32,8 +32,10 @@ type Done = Result<(), Errno>;
 /// `MSG_FASTOPEN` of tcp(7).
 const FAST_OPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
 
-/// Each tries a way, if it is one of its own.
-const MODULES: &[fn(&str, &[SocketAddr]) -> Option<Done>] = &[
+/// Tries a way, if it is one of its own.
+type Module = fn(&str, &[SocketAddr]) -> Option<Done>;
+
+const MODULES: &[Module] = &[
     tcp::try_way,
     tcp_options::try_way,
     udp::try_way,

@@ -83,7 +83,7 @@ pub(crate) struct Place {
 pub(crate) fn v4(to: Ipv4Addr, protocol: u8, options: &[u8], place: Place, data: &[u8]) -> Vec<u8> {
     let header = 20 + options.len();
     let words = u8::try_from(header / 4).unwrap_or(0);
-    let fragment = place.offset / 8 | u16::from(place.more) << 13;
+    let fragment = (place.offset / 8) | (u16::from(place.more) << 13);
     let mut packet = vec![0x40 | words, 0];
     packet.extend(short(header + data.len()));
     packet.extend(IDENTIFICATION);

@@ -31,6 +31,13 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
         ("tcp-same-port", &[to, first, from]) => same_port_at_once(to, first, from),
         ("tcp-port-again", &[to, from]) => same_port_again(to, from),
         ("tcp-connect-again", &[to]) => same_socket_again(to),
+        ("tcp-from", &[to, from]) => from_port(from).and_then(|own| connect_then_send(&own, to)),
+        ("listen-then-send", &[at]) => {
+            listen(at, |peer| net::send(peer, PAYLOAD, SendFlags::NOSIGNAL))
+        }
+        ("listen-then-hear", &[at]) => listen(at, |peer| {
+            net::recv(peer, &mut [0; 64], net::RecvFlags::empty()).map(|(length, _)| length)
+        }),
         ("tcp-repair", &[to, from]) => repair(to, from),
         ("tcp-flow", &[to]) => flow(to),
         _ => return None,
@@ -130,6 +137,18 @@ fn same_socket_again(to: SocketAddr) -> Done {
     net::connect(&socket, &to)?;
     net::connect_unspec(&socket)?;
     connect_then_send(&socket, to)
+}
+
+/// Says `sent` when it listens, and goes on when somebody has connected.
+fn listen(at: SocketAddr, act: impl Fn(&OwnedFd) -> Result<usize, Errno>) -> Done {
+    let listener = from_port(at)?;
+    net::listen(&listener, 1)?;
+    println!("sent");
+    let peer = net::accept(&listener)?;
+    if act(&peer)? == 0 {
+        return Err(Errno::NODATA);
+    }
+    kept(peer)
 }
 
 /// `TCP_REPAIR`, `TCP_REPAIR_QUEUE`, `TCP_QUEUE_SEQ` and the two queues of the kernel's
