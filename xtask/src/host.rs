@@ -78,6 +78,55 @@ pub(crate) fn apt_install(packages: &[&str], consent: Consent) -> Result<()> {
     apt_get(&arguments)
 }
 
+/// Installs packages from other sources than the machine's own, given to apt-get as options.
+/// Nothing is removed for them.
+///
+/// # Errors
+/// As those of [`apt_install`].
+pub(crate) fn apt_install_from(
+    options: &[String],
+    packages: &[String],
+    consent: Consent,
+) -> Result<()> {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let update = [&options[..], &["update"]].concat();
+    let mut install = [&options[..], &INSTALL_ONLY].concat();
+    install.extend(packages.iter().map(String::as_str));
+    let shown = format!("{}apt-get {}", sudo_prefix(), install.join(" "));
+    if !consent.to_run(&shown)? {
+        bail!("not installed; run `{shown}` yourself, or give --yes");
+    }
+    for arguments in [update, install] {
+        say::step(format!("apt-get {}", arguments.join(" ")));
+        apt_get(&arguments)?;
+    }
+    Ok(())
+}
+
+/// Installs and removes nothing.
+const INSTALL_ONLY: [&str; 4] = ["install", "-y", "--no-install-recommends", "--no-remove"];
+
+/// True if apt could install this package without removing another.
+pub(crate) fn installs_cleanly(package: &str) -> bool {
+    Command::new("apt-get")
+        .args(["--simulate", "-qq"])
+        .args(INSTALL_ONLY)
+        .arg(package)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The release of the distribution, as `bookworm`.
+pub(crate) fn codename() -> Option<String> {
+    let release = std::fs::read_to_string("/etc/os-release").ok()?;
+    let name = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some(name.trim_matches('"').to_owned())
+}
+
 /// True if apt could install this package.
 pub(crate) fn is_known(package: &str) -> bool {
     Command::new("apt-cache")

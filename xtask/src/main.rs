@@ -5,6 +5,7 @@ mod demo;
 mod ebpf;
 mod fuzz;
 mod host;
+mod kernels;
 mod sandbox;
 mod say;
 mod services;
@@ -27,6 +28,8 @@ Examples:
   cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
   cargo xtask fuzz --seconds 60 syn  look for a minute for what breaks the reader of SYNs
   cargo xtask fuzz --replay          the committed corpus only
+  cargo xtask kernels                some suites on the oldest and the newest kernel
+  cargo xtask kernels --all          on all of them, and write docs/kernels.md
   cargo xtask demo                   a database behind the gate, in tmux, for you to play
   cargo xtask demo --auto            the same by itself, checked and measured
 ";
@@ -47,11 +50,16 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Run the tests of the crates without a kernel under Miri; needs a nightly toolchain.
     Miri,
+    /// Run end-to-end suites on other kernels, in emulated machines.
+    Kernels(kernels::Options),
     /// Show it: a database behind the gate, and a person who answers for it.
     Demo(demo::Options),
     /// Furnish a sandbox and become a command; xtask calls this itself.
     #[command(hide = true)]
     InsideSandbox(sandbox::Inside),
+    /// A stage of an emulated machine; xtask calls this itself.
+    #[command(subcommand, hide = true)]
+    Guest(kernels::Stage),
     /// A part of the demo that runs inside; xtask calls this itself.
     #[command(subcommand, hide = true)]
     DemoPart(demo::Part),
@@ -76,6 +84,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri => fuzz::miri(),
+        Task::Kernels(options) => kernels::run(&options),
+        Task::Guest(stage) => kernels::run_stage(stage),
         Task::Demo(options) => demo::run(&options),
         Task::DemoPart(part) => demo::run_part(&part).map(|()| ExitCode::SUCCESS),
         Task::InsideSandbox(inside) => match sandbox::enter(&inside)? {},

@@ -50,6 +50,11 @@ impl Workspace {
         self.root.join("target/tools")
     }
 
+    /// Kernels, and the guests that run them.
+    pub(crate) fn kernels(&self) -> PathBuf {
+        self.root.join("target/kernels")
+    }
+
     /// Where the agent's build script looks for the kernel program.
     pub(crate) fn gate_object(&self, target: &str) -> PathBuf {
         self.root.join(format!("target/gate/stile-gate-{target}.o"))

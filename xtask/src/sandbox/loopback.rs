@@ -20,7 +20,7 @@ const UP: u32 = 1;
 const LOOPBACK: i32 = 1;
 
 /// Brings it up; the kernel gives it 127.0.0.0/8 and ::1 by itself.
-pub(super) fn up() -> Result<()> {
+pub(crate) fn up() -> Result<()> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,

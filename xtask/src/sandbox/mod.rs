@@ -25,6 +25,7 @@ use anyhow::{Context, Result, bail};
 use self::cgroup::Cgroup;
 pub(crate) use self::inside::{Inside, enter};
 pub(crate) use self::interrupt::check as check_interrupt;
+pub(crate) use self::loopback::up as loopback_up;
 pub(crate) use self::users::{ALICE, POSTGRES, User};
 use crate::host;
 use crate::workspace;

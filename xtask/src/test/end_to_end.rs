@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
+use serde::{Deserialize, Serialize};
 
 use super::follow;
-use super::suites::{Suite, TESTS};
+use super::suites::{GATE, Suite, TESTS};
 use super::tally::Tally;
 use crate::sandbox::{self, Sandbox};
 use crate::workspace::{self, Workspace};
@@ -20,40 +21,67 @@ use crate::workspace::{self, Workspace};
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Everything that the end-to-end suites need, built.
-#[derive(Debug)]
-pub(super) struct EndToEnd {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EndToEnd {
     target: PathBuf,
     /// The package's folder: cargo runs tests in it.
     package: PathBuf,
     /// With `stiled` and `stile`.
     bin: PathBuf,
     postgres: PathBuf,
+    /// The names of what lies in `bin`.
+    programs: Vec<String>,
     /// Suite and its binary.
     suites: BTreeMap<String, PathBuf>,
 }
 
 impl EndToEnd {
     /// Builds the agent and the test binaries of these suites.
-    pub(super) fn build(workspace: &Workspace, names: &[&str], postgres: PathBuf) -> Result<Self> {
+    pub(crate) fn build(workspace: &Workspace, names: &[&str], postgres: PathBuf) -> Result<Self> {
         let bin = workspace.build_agent(false)?;
         let mut cargo = workspace.cargo();
         cargo.args(["test", "--locked", "--no-run", "--package", TESTS]);
         for name in names {
             cargo.args(["--test", name]);
         }
-        let manifest = workspace.package(TESTS)?.manifest_path.clone();
-        let package = manifest.parent().context("a package has a folder")?;
+        let tests = workspace.package(TESTS)?;
+        let mut programs = vec!["stiled".to_owned(), "stile".to_owned()];
+        programs.extend(tests.targets.iter().filter_map(|target| {
+            let is_program = target.kind.contains(&TargetKind::Bin);
+            is_program.then(|| target.name.clone())
+        }));
+        let package = tests
+            .manifest_path
+            .parent()
+            .context("a package has a folder")?;
         Ok(Self {
             target: workspace.target().to_owned(),
             package: package.as_std_path().to_owned(),
             bin,
             postgres,
+            programs,
             suites: executables(&mut cargo)?,
         })
     }
 
+    /// Builds the tests of the gate's decision too, which are a suite as any other here.
+    pub(crate) fn add_gate(&mut self, workspace: &Workspace) -> Result<()> {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--locked", "--no-run", "--lib", "--package", GATE]);
+        let binary = executables(&mut cargo)?.into_values().next();
+        let binary = binary.context("cargo built no tests of the gate")?;
+        self.suites.insert(Suite::Gate.to_string(), binary);
+        Ok(())
+    }
+
+    /// All programs that the suites start.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let programs = self.programs.iter().map(|name| self.bin.join(name));
+        programs.chain(self.suites.values().cloned()).collect()
+    }
+
     /// Runs one suite.
-    pub(super) fn run(&self, name: &str, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    pub(crate) fn run(&self, name: &str, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
         let suite = Suite::EndToEnd(name.to_owned());
         let Some(binary) = self.suites.get(name) else {
             tally.broken(&suite, "cargo has built no binary for it");
@@ -122,7 +150,7 @@ fn executables(cargo: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     workspace::artifacts(cargo, |message| {
         if let Message::CompilerArtifact(artifact) = message
-            && artifact.target.kind.contains(&TargetKind::Test)
+            && artifact.profile.test
             && let Some(path) = artifact.executable
         {
             found.insert(artifact.target.name, path.into_std_path_buf());

@@ -6,16 +6,18 @@ const NOT_A_TEST: &str = "ignored, not a test";
 
 /// What one run of the harness counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A line that says something to us.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// `test result: ok. 3 passed; 0 failed; …`
     Summary(Counts),
+    /// `test a::b ... ok`
+    Passed(&'a str),
     /// `test a::b ... FAILED`
     Failed(&'a str),
     /// `test a::b ... ignored, why`: the name with the reason.
@@ -26,7 +28,7 @@ pub(super) enum Line<'a> {
 }
 
 /// Reads one line; `None` for any other.
-pub(super) fn parse(line: &str) -> Option<Line<'_>> {
+pub(crate) fn parse(line: &str) -> Option<Line<'_>> {
     let rest = line.trim_end().strip_prefix("test ")?;
     if let Some(result) = rest.strip_prefix("result: ") {
         return Some(Line::Summary(Counts {
@@ -35,6 +37,9 @@ pub(super) fn parse(line: &str) -> Option<Line<'_>> {
         }));
     }
     let (name, outcome) = rest.split_once(" ... ")?;
+    if outcome == "ok" {
+        return Some(Line::Passed(name));
+    }
     if outcome.starts_with("FAILED") {
         return Some(Line::Failed(name));
     }
@@ -71,7 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn failed_and_ignored_tests_are_named() {
+    fn passed_failed_and_ignored_tests_are_named() {
+        assert_eq!(parse("test a::b ... ok\n"), Some(Line::Passed("a::b")));
         assert_eq!(parse("test a::b ... FAILED\n"), Some(Line::Failed("a::b")));
         assert_eq!(
             parse("test c ... ignored, needs a VM\n"),
@@ -93,7 +99,6 @@ mod tests {
 
     #[test]
     fn anything_else_says_nothing() {
-        assert_eq!(parse("test a::b ... ok\n"), None);
         assert_eq!(parse("test result: nonsense\n"), None);
         assert_eq!(parse("testing\n"), None);
         assert_eq!(parse(""), None);

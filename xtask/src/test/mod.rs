@@ -4,7 +4,7 @@
 //! what could not run.
 
 mod end_to_end;
-mod libtest;
+pub(crate) mod libtest;
 mod suites;
 mod tally;
 
@@ -13,9 +13,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use self::end_to_end::EndToEnd;
+pub(crate) use self::end_to_end::EndToEnd;
 use self::suites::Suite;
-use self::tally::Tally;
+pub(crate) use self::tally::Tally;
 use crate::host::{self, Consent};
 use crate::workspace::{self, Workspace};
 use crate::{ebpf, say, services};
@@ -131,7 +131,7 @@ fn follow(output: impl Read, suite: &Suite, tally: &mut Tally) -> usize {
             Some(libtest::Line::Failed(test)) => tally.failed(suite, test),
             Some(libtest::Line::Ignored(test)) => tally.ignored(suite, test),
             Some(libtest::Line::CannotRun(test)) => tally.cannot_run(suite, test),
-            None => {}
+            Some(libtest::Line::Passed(_)) | None => {}
         }
         line.clear();
     }

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// The package with the end-to-end tests.
 pub(super) const TESTS: &str = "stile-tests";
-const GATE: &str = "stile-gate";
+pub(super) const GATE: &str = "stile-gate";
 
 /// A suite of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]

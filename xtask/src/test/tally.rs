@@ -9,7 +9,7 @@ use crate::say;
 
 /// The count over all suites.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     counts: Counts,
     failures: Vec<String>,
     not_run: Vec<String>,
@@ -67,7 +67,7 @@ impl Tally {
     }
 
     /// Prints the closing lines. Success takes at least one test, and no failure.
-    pub(super) fn close(&self) -> ExitCode {
+    pub(crate) fn close(&self) -> ExitCode {
         for name in &self.not_run {
             say::note(format!("not run: {name}"));
         }
