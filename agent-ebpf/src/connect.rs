@@ -26,19 +26,29 @@ pub enum Hook {
 /// Judges an attempt. What needs the daemon goes on in the program behind the hook's array.
 #[inline(always)]
 pub fn enter(context: &SockAddrContext, hook: Hook) -> i32 {
-    judge(context, hook, |_, _| {
-        let next = match hook {
-            Hook::Connect4 => &HOLD4,
-            Hook::Connect6 => &HOLD6,
-            Hook::Send4 => &ASK4,
-            Hook::Send6 => &ASK6,
-        };
-        // SAFETY: nothing here needs to be dropped. If the daemon is gone the array is empty
-        // and the call returns.
-        unsafe { next.tail_call(context, 0) };
-        count(fault::DAEMON_GONE);
-        REFUSE
-    })
+    let destination = destination(context, hook);
+    if let Judged::Done(answer) = judge(context, &destination) {
+        return answer;
+    }
+    let next = match hook {
+        Hook::Connect4 => &HOLD4,
+        Hook::Connect6 => &HOLD6,
+        Hook::Send4 => &ASK4,
+        Hook::Send6 => &ASK6,
+    };
+    // SAFETY: nothing here needs to be dropped. If the daemon is gone the array is empty
+    // and the call returns.
+    unsafe { next.tail_call(context, 0) };
+    count(fault::DAEMON_GONE);
+    REFUSE
+}
+
+/// What came of a judgement.
+pub enum Judged {
+    /// All that there is to do is done; the program's answer.
+    Done(i32),
+    /// The daemon must be asked.
+    Ask(Ask),
 }
 
 /// A subject without a grant.
@@ -51,17 +61,16 @@ pub struct Ask {
     pub first: u32,
 }
 
-/// Judges an attempt, acts on the verdict, and leaves what needs the daemon to `ask`.
+/// Judges an attempt, and acts on the verdict unless it needs the daemon.
+///
+/// The caller goes on with the answer itself, because a closure would not always be inlined: a
+/// verifier older than 6.8 loses track of numbers that one function leaves on the stack for
+/// another, and takes branches away that depend on them (commit 41f6f64e6999 of the kernel).
 #[inline(always)]
-pub fn judge(
-    context: &SockAddrContext,
-    hook: Hook,
-    ask: impl FnOnce(&Destination, Ask) -> i32,
-) -> i32 {
-    let destination = destination(context, hook);
-    match judge_connect(&KernelTables, &Connecting(context), &destination) {
+pub fn judge(context: &SockAddrContext, destination: &Destination) -> Judged {
+    let answer = match judge_connect(&KernelTables, &Connecting(context), destination) {
         Verdict::Unprotected => {
-            forget(context, &destination);
+            forget(context, destination);
             ALLOW
         }
         Verdict::Exempt(endpoint) => {
@@ -71,7 +80,7 @@ pub fn judge(
                 epoch: generation(),
                 ..FRESH
             };
-            remember(context, &destination, state)
+            remember(context, destination, state)
         }
         Verdict::Granted {
             endpoint,
@@ -95,8 +104,8 @@ pub fn judge(
                 ..FRESH
             };
             let is_new = if is_tcp {
-                if remember(context, &destination, state) == REFUSE {
-                    return REFUSE;
+                if remember(context, destination, state) == REFUSE {
+                    return Judged::Done(REFUSE);
                 }
                 true
             } else {
@@ -110,7 +119,7 @@ pub fn judge(
                     subject,
                     grant,
                 };
-                report::flow(context, &destination, outcome);
+                report::flow(context, destination, outcome);
             }
             ALLOW
         }
@@ -118,19 +127,19 @@ pub fn judge(
             endpoint,
             subject,
             first,
-        } => ask(
-            &destination,
-            Ask {
+        } => {
+            return Judged::Ask(Ask {
                 endpoint,
                 subject,
                 first,
-            },
-        ),
+            });
+        }
         Verdict::Fault(fault) => {
             count(fault);
             REFUSE
         }
-    }
+    };
+    Judged::Done(answer)
 }
 
 /// The state of a socket of which nothing is known.

@@ -10,7 +10,7 @@ use stile_common::{
 };
 use stile_gate::{Destination, Tables as _, budget_of, key_of_socket, session_of, spend};
 
-use crate::connect::{Ask, FRESH, Hook, forget, generation, judge, remember};
+use crate::connect::{Ask, FRESH, Hook, Judged, destination, forget, generation, judge, remember};
 use crate::maps::{ATTEMPTS, ATTEMPTS_SIZE, BUDGETS, GRANTS, HELD, KernelTables, UNREAD, count};
 use crate::process::Connecting;
 use crate::{ALLOW, REFUSE, report};
@@ -28,37 +28,40 @@ const UNREAD_BYTES: u64 = 0;
 /// handed over, and a grant may have come in between.
 #[inline(always)]
 pub fn ask(context: &SockAddrContext, hook: Hook) -> i32 {
-    judge(context, hook, |destination, ask| {
-        if let Err(fault) = admit(context, &ask) {
-            count(fault);
-            return REFUSE;
-        }
-        let disposition = match ask.first {
-            first::HOLD => disposition::HELD,
-            first::REJECT => disposition::REJECTED,
-            _ => disposition::DENIED,
-        };
-        let outcome = report::Outcome {
-            disposition,
-            endpoint: ask.endpoint,
-            subject: ask.subject,
-            grant: 0,
-        };
-        let mut record = MaybeUninit::<Attempt>::uninit();
-        // SAFETY: there is room for a record, and it is whole afterwards.
-        let attempt = unsafe {
-            report::write(record.as_mut_ptr(), context, destination, outcome);
-            record.assume_init_ref()
-        };
-        // A datagram is never held (judge_connect), and its program has nothing to hold with.
-        if disposition == disposition::HELD && matches!(hook, Hook::Connect4 | Hook::Connect6) {
-            return hold(context, destination, attempt);
-        }
-        if report::to_daemon(attempt).is_err() {
-            count(fault::RING_FULL);
-        }
-        REFUSE
-    })
+    let destination = destination(context, hook);
+    let ask = match judge(context, &destination) {
+        Judged::Done(answer) => return answer,
+        Judged::Ask(ask) => ask,
+    };
+    if let Err(fault) = admit(context, &ask) {
+        count(fault);
+        return REFUSE;
+    }
+    let disposition = match ask.first {
+        first::HOLD => disposition::HELD,
+        first::REJECT => disposition::REJECTED,
+        _ => disposition::DENIED,
+    };
+    let outcome = report::Outcome {
+        disposition,
+        endpoint: ask.endpoint,
+        subject: ask.subject,
+        grant: 0,
+    };
+    let mut record = MaybeUninit::<Attempt>::uninit();
+    // SAFETY: there is room for a record, and it is whole afterwards.
+    let attempt = unsafe {
+        report::write(record.as_mut_ptr(), context, &destination, outcome);
+        record.assume_init_ref()
+    };
+    // A datagram is never held (judge_connect), and its program has nothing to hold with.
+    if disposition == disposition::HELD && matches!(hook, Hook::Connect4 | Hook::Connect6) {
+        return hold(context, &destination, attempt);
+    }
+    if report::to_daemon(attempt).is_err() {
+        count(fault::RING_FULL);
+    }
+    REFUSE
 }
 
 /// Parks the socket, if it can be remembered and reported.

@@ -3,6 +3,7 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::check_bounds_signed;
 use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
 use aya_ebpf::programs::SkBuffContext;
 use stile_common::{
@@ -153,7 +154,9 @@ fn release(skb: *mut __sk_buff, state: &mut SocketState) -> bool {
 fn capture(skb: *mut __sk_buff, cookie: u64) -> bool {
     // SAFETY: the context is valid while the hook runs.
     let len = unsafe { (&raw const (*skb).len).read_volatile() };
-    if len == 0 || len as usize > MAX_SYN {
+    // The compiler would make one comparison of two; the verifiers of 5.10 and 6.1 learn the lower
+    // bound only from one of its own.
+    if !check_bounds_signed(len, 1, MAX_SYN as u32) {
         return false;
     }
     if len as usize <= SHORT_SYN {
