@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use stile_tests::{cannot_run, has_mptcp};
+
 use crate::ways::tcp_way_is_held;
 
 /// What loopback servers of this binary let everybody do: TCP Fast Open on both sides,
@@ -26,6 +28,9 @@ fn what_is_written_on_a_copy_of_a_held_socket_does_not_arrive() {
 
 #[test]
 fn a_connect_over_mptcp_is_held() {
+    if !has_mptcp() {
+        return cannot_run("the kernel has no MPTCP");
+    }
     tcp_way_is_held("mptcp");
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::process::Running;
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// How a connect ended, and how long it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +159,10 @@ impl Client {
 
     #[track_caller]
     fn line(&self) -> String {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(patience()) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => {
-                panic!("the client said nothing for {} s", PATIENCE.as_secs())
+                panic!("the client said nothing for {} s", patience().as_secs())
             }
             Err(RecvTimeoutError::Disconnected) => panic!("the client has ended"),
         }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::process::Running;
 use crate::sandbox;
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// Where a daemon finds everything.
 #[derive(Debug)]
 pub(crate) struct Places {
     pub(crate) dir: PathBuf,
-    pub(crate) cgroup: PathBuf,
+    /// That of the gate; the daemon looks for the root of the hierarchy if there is none.
+    pub(crate) cgroup: Option<PathBuf>,
     pub(crate) pins: PathBuf,
     pub(crate) bus: String,
 }
@@ -50,8 +51,11 @@ impl Places {
             .arg(self.settings())
             .arg("--policy")
             .arg(self.policy())
-            .arg("--cgroup")
-            .arg(&self.cgroup)
+            .args(
+                self.cgroup
+                    .iter()
+                    .flat_map(|path| [Path::new("--cgroup"), path]),
+            )
             .arg("--bpffs")
             .arg(&self.pins)
             .arg("--state-dir")
@@ -111,7 +115,7 @@ impl Daemon {
         self.notify
             .set_read_timeout(Some(Duration::from_millis(100)))
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let mut buffer = [0; 4096];
         while Instant::now() < deadline {
             match self.notify.recv(&mut buffer) {
@@ -129,7 +133,7 @@ impl Daemon {
                 Err(error) => panic!("the notify socket: {error}"),
             }
         }
-        panic!("stiled didn't say {what} within {} s", PATIENCE.as_secs());
+        panic!("stiled didn't say {what} within {} s", patience().as_secs());
     }
 }
 

@@ -50,5 +50,5 @@ pub use pty::Terminal;
 pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
 pub use server::Server;
 pub use sockets::{wait_for_no_connect, wait_for_retry, wait_for_stuck_data};
-pub use unavailable::cannot_run;
-pub use wait::{PATIENCE, until};
+pub use unavailable::{cannot_run, has_mptcp, has_postgres, is_throwaway_machine};
+pub use wait::{PATIENCE, patience, until};

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::host::Host;
 use crate::process::Running;
 use crate::sandbox::{self, User};
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +53,10 @@ impl Probe {
     /// Waits until the kernel has said yes or no.
     #[track_caller]
     pub fn fate(&self) -> Fate {
-        let line = match self.lines.recv_timeout(PATIENCE) {
+        let line = match self.lines.recv_timeout(patience()) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => {
-                panic!("the probe said nothing for {} s", PATIENCE.as_secs())
+                panic!("the probe said nothing for {} s", patience().as_secs())
             }
             Err(RecvTimeoutError::Disconnected) => panic!("the probe has ended"),
         };
@@ -71,7 +71,7 @@ impl Probe {
     #[track_caller]
     pub fn end_loop(mut self) -> (u64, u64) {
         drop(self.process.child().stdin.take());
-        let line = self.lines.recv_timeout(PATIENCE).unwrap();
+        let line = self.lines.recv_timeout(patience()).unwrap();
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
             ["connected", connected, "failed", failed] => {

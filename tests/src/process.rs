@@ -54,7 +54,7 @@ impl Running {
     /// Waits for its end.
     ///
     /// # Panics
-    /// If that takes longer than [`crate::PATIENCE`].
+    /// If that takes longer than [`crate::patience`].
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         until("a process ends", || self.ended())
@@ -63,7 +63,7 @@ impl Running {
     /// Waits for its end, and for its output: not more than a pipe holds.
     ///
     /// # Panics
-    /// If that takes longer than [`crate::PATIENCE`].
+    /// If that takes longer than [`crate::patience`].
     #[track_caller]
     #[must_use]
     pub fn output(mut self) -> Output {

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Tests that can't run where they are.
 
+use std::fs;
 use std::io::Write as _;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+
+use crate::sandbox::postgres_bin;
+
+/// On the kernel's command line of a machine that ends with its tests.
+const THROWAWAY: &str = "stile.throwaway=1";
 
 /// Says that the test that calls it can't run here, and why: a kernel without MPTCP, say. The
 /// test then returns. The runner takes it off the count of those that passed, and names it.
@@ -14,4 +22,25 @@ pub fn cannot_run(why: &str) {
     // Not by a macro of the standard library, which the harness would keep back.
     let mut output = std::io::stdout().lock();
     writeln!(output, "\ntest {name} ... cannot run here: {why}").unwrap();
+}
+
+/// True on a machine that is made for tests and ends with them: its root cgroup is theirs.
+#[must_use]
+pub fn is_throwaway_machine() -> bool {
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    line.split_whitespace().any(|word| word == THROWAWAY)
+}
+
+/// True if the kernel has MPTCP.
+#[must_use]
+pub fn has_mptcp() -> bool {
+    let mptcp = Some(ipproto::MPTCP);
+    let (family, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+    socket_with(family, SocketType::STREAM, flags, mptcp).is_ok()
+}
+
+/// True if PostgreSQL is installed.
+#[must_use]
+pub fn has_postgres() -> bool {
+    postgres_bin("initdb").is_file()
 }

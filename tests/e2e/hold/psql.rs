@@ -4,11 +4,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use stile_tests::{ALICE, Host, Postgres, Running};
+use stile_tests::{ALICE, Host, Postgres, Running, cannot_run, has_postgres};
 
 /// S1, S2, S3, S6.
 #[test]
 fn an_unmodified_psql_waits_for_a_code_then_gets_its_rows_until_the_grant_runs_out() {
+    if !has_postgres() {
+        return cannot_run("there is no PostgreSQL");
+    }
     let postgres = Postgres::start();
     let host = Host::builder().ttl("3s").build();
     let authenticator = host.enroll(ALICE);
