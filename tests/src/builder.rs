@@ -30,6 +30,7 @@ pub struct Builder {
     starts: bool,
     bus: bool,
     small_disks: bool,
+    at_root: bool,
 }
 
 impl Builder {
@@ -42,6 +43,7 @@ impl Builder {
             starts: true,
             bus: true,
             small_disks: false,
+            at_root: false,
         }
     }
 
@@ -123,6 +125,14 @@ impl Builder {
         self
     }
 
+    /// With the gate on the root of the cgroup2 hierarchy, where the daemon puts it by itself. It
+    /// takes a machine of its own ([`crate::is_throwaway_machine`]), and one such host at a time.
+    #[must_use]
+    pub fn at_root(mut self) -> Self {
+        self.at_root = true;
+        self
+    }
+
     /// Makes the host, and waits until its daemon enforces and is reached on the bus.
     ///
     /// # Panics
@@ -132,7 +142,10 @@ impl Builder {
         let number = next_number();
         let [high, low] = number.to_be_bytes();
         let address = Ipv4Addr::new(127, 83, high, low);
-        let cgroup = Cgroup::create(sandbox::cgroup().join(format!("host-{number}")));
+        let cgroup = match self.at_root {
+            true => Cgroup::root(),
+            false => Cgroup::create(sandbox::cgroup().join(format!("host-{number}"))),
+        };
         for relative in &self.cgroups {
             cgroup.child(relative);
         }
@@ -147,7 +160,7 @@ impl Builder {
         let pins = Pins(Path::new("/sys/fs/bpf").join(format!("host-{number}")));
         let places = Places {
             dir: dir.path().to_owned(),
-            cgroup: cgroup.path().to_owned(),
+            cgroup: (!self.at_root).then(|| cgroup.path().to_owned()),
             pins: pins.0.clone(),
             bus: Bus::address(dir.path()),
         };

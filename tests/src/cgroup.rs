@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use stile::sys::cgroup::Cgroup2;
 
+use crate::sandbox;
+use crate::unavailable::is_throwaway_machine;
 use crate::wait::until;
 
-/// A cgroup that ends with everything in it.
+/// A cgroup that ends with everything in it. The root of the hierarchy stays, but everything
+/// below it ends that isn't the sandbox's.
 #[derive(Debug)]
 pub(crate) struct Cgroup(PathBuf);
 
@@ -18,6 +22,19 @@ impl Cgroup {
         fs::create_dir(&path)
             .unwrap_or_else(|error| panic!("the cgroup {}: {error}", path.display()));
         Self(path)
+    }
+
+    /// The root of the hierarchy, on a machine that is the tests' own.
+    ///
+    /// # Panics
+    /// On any other machine, which would come under the gate.
+    pub(crate) fn root() -> Self {
+        assert!(is_throwaway_machine(), "the root cgroup isn't the tests'");
+        Self(Cgroup2::find().unwrap().root().to_owned())
+    }
+
+    fn is_root(&self) -> bool {
+        sandbox::cgroup().parent() == Some(&self.0)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -58,6 +75,15 @@ fn kill_each(path: &Path) {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        if self.is_root() {
+            let entries = fs::read_dir(&self.0).unwrap().flatten();
+            let below = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+            let others = below.map(|entry| entry.path());
+            others
+                .filter(|path| *path != sandbox::cgroup())
+                .for_each(|path| drop(Self(path)));
+            return;
+        }
         self.kill();
         if std::thread::panicking() {
             // A second panic would end the whole suite. The sandbox removes what is left.

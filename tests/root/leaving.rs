@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `stile detach` leaves the machine as it was before (promise S8).
+
+use std::collections::BTreeSet;
+
+use aya::programs::{loaded_links, loaded_programs};
+use stile_tests::{ALICE, ROOT, until};
+
+use crate::{SESSION, booted, machine};
+
+/// The ids of all links in the kernel.
+fn links() -> BTreeSet<u32> {
+    let ids = loaded_links().map(|link| link.expect("a link").id());
+    ids.collect()
+}
+
+/// The ids of all programs in the kernel.
+fn programs() -> BTreeSet<u32> {
+    let ids = loaded_programs().map(|program| program.expect("a program").id());
+    ids.collect()
+}
+
+#[test]
+fn detach_leaves_nothing_and_everything_flows_again() {
+    let Some(_alone) = machine() else { return };
+    let before = (links(), programs());
+    let mut host = booted();
+    assert_ne!(links(), before.0);
+    let held = host.connect_in(SESSION, ALICE);
+    host.wait_for_challenge(ALICE);
+    host.stop();
+    // The gate outlives its daemon.
+    assert!(host.connect_in(SESSION, ROOT).outcome().result.is_err());
+    held.still_waits();
+
+    let pins = host.pins().to_str().expect("a path").to_owned();
+    host.stile(ROOT, &["detach", "--bpffs", &pins]).succeeded();
+    assert!(!host.pins().exists());
+    until("the kernel has let go of everything", || {
+        ((links(), programs()) == before).then_some(())
+    });
+    // What was parked goes on with its next SYN.
+    held.connected();
+    let mut client = host.connect_in(SESSION, ALICE);
+    client.connected();
+    client.talks();
+}
