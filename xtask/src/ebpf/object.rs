@@ -5,11 +5,16 @@ use anyhow::{Context, Result, bail};
 
 /// `EM_BPF` of elf(5).
 const EM_BPF: u16 = 247;
+/// `STT_FUNC` of elf(5), and the size of a symbol.
+const STT_FUNC: u8 = 2;
+const SYMBOL: usize = 24;
+/// What compilers call by themselves (compiler-builtins).
+const MEMORY: [&str; 5] = ["memcpy", "memmove", "memset", "memcmp", "bcmp"];
 /// Sections without which no kernel program of this project works: BTF for the maps, and the
 /// licence, since the helpers in use are open to GPL-compatible programs only.
 const SECTIONS: [&str; 2] = [".BTF", "license"];
 
-/// Checks magic, class, byte order, machine and sections.
+/// Checks magic, class, byte order, machine, functions and sections.
 ///
 /// # Errors
 /// Says the first thing that is wrong.
@@ -27,12 +32,51 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
         bail!("it is for machine {machine}, not for BPF ({EM_BPF})");
     }
     let names = section_names(bytes)?;
+    if let Some(function) = outlined(bytes, &names)? {
+        bail!(
+            "its function {function} was not inlined, and verifiers before Linux 6.8 lose track of \
+             what such functions are given on the stack; mark it #[inline(always)], and give it \
+             no closure"
+        );
+    }
     for section in SECTIONS {
         if !names.iter().any(|name| name == section) {
             bail!("it has no section {section}, only {}", names.join(" "));
         }
     }
     Ok(())
+}
+
+/// A function that the hooks call, and that isn't one of the compiler's own for memory, which
+/// compute with nothing that they find there.
+fn outlined(bytes: &[u8], sections: &[String]) -> Result<Option<String>> {
+    let place = |wanted: &str| sections.iter().position(|name| name == wanted);
+    let (Some(text), Some(symbols), Some(names)) =
+        (place(".text"), place(".symtab"), place(".strtab"))
+    else {
+        return Ok(None);
+    };
+    let table = usize_at(bytes, 40)?;
+    let size = usize::from(u16_at(bytes, 58)?);
+    let header = |index: usize| table.saturating_add(index.saturating_mul(size));
+    let start = usize_at(bytes, header(symbols) + 24)?;
+    let length = usize_at(bytes, header(symbols) + 32)?;
+    let names = usize_at(bytes, header(names) + 24)?;
+    for offset in (0..length).step_by(SYMBOL) {
+        let symbol = start.saturating_add(offset);
+        let [name_at @ .., _, _, _, _] = array_at::<8>(bytes, symbol)?;
+        let [info, _, low, high] = array_at(bytes, symbol.saturating_add(4))?;
+        let section = usize::from(u16::from_ne_bytes([low, high]));
+        if info & 0xf != STT_FUNC || section != text {
+            continue;
+        }
+        let name_at = usize::try_from(u32::from_ne_bytes(name_at))?;
+        let name = text_at(bytes, names.saturating_add(name_at))?;
+        if !MEMORY.contains(&name.as_str()) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// The names of all sections. The file is in the machine's byte order, 64 bits.
@@ -118,6 +162,34 @@ mod tests {
     #[test]
     fn a_program_of_the_host_is_refused() {
         assert!(check(&object(62, &[".BTF", "license"])).is_err());
+    }
+
+    /// An object with one function in `.text`.
+    fn object_with(function: &str) -> Vec<u8> {
+        let sections = [".text", ".symtab", ".strtab", ".BTF", "license"];
+        let mut file = object(EM_BPF, &sections);
+        let mut point = |section: usize, at: usize, length: usize| {
+            let header = 64 + 64 * section;
+            file[header + 24..][..8].copy_from_slice(&(at as u64).to_ne_bytes());
+            file[header + 32..][..8].copy_from_slice(&(length as u64).to_ne_bytes());
+        };
+        let end = 64 + 64 * 6 + 1 + sections.map(|name| name.len() + 1).iter().sum::<usize>();
+        point(2, end, SYMBOL);
+        point(3, end + SYMBOL, function.len() + 1);
+        let mut symbol = [0; SYMBOL];
+        symbol[4] = STT_FUNC;
+        symbol[6..8].copy_from_slice(&1_u16.to_ne_bytes());
+        file.extend(symbol);
+        file.extend(function.bytes());
+        file.push(0);
+        file
+    }
+
+    #[test]
+    fn a_function_that_was_not_inlined_is_refused() {
+        check(&object_with("memset")).unwrap();
+        let error = check(&object_with("ask")).unwrap_err();
+        assert!(error.to_string().contains("function ask was not inlined"));
     }
 
     #[test]
