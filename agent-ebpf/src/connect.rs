@@ -65,7 +65,8 @@ pub struct Ask {
 ///
 /// The caller goes on with the answer itself, because a closure would not always be inlined: a
 /// verifier older than 6.8 loses track of numbers that one function leaves on the stack for
-/// another, and takes branches away that depend on them (commit 41f6f64e6999 of the kernel).
+/// another, and takes branches away that depend on them ("bpf: support non-r10 register spill/fill
+/// to/from stack in precision tracking" mended it).
 #[inline(always)]
 pub fn judge(context: &SockAddrContext, destination: &Destination) -> Judged {
     let answer = match judge_connect(&KernelTables, &Connecting(context), destination) {

@@ -39,6 +39,9 @@ pub(super) fn ensure(base: &Path, consent: Consent) -> Result<()> {
     if !host::has_apt() {
         bail!("the kernels come from Debian's archive, and there is no apt-get to fetch them");
     }
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the guests run this machine's programs on kernels for x86_64");
+    }
     for (program, package) in PROGRAMS {
         services::program(program, package, consent)?;
     }
