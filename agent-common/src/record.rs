@@ -115,8 +115,12 @@ pub struct SynHeader {
     pub len: u32,
     /// The socket.
     pub cookie: u64,
+    /// The interface that the socket is bound to; 0 for none. It is part of its name.
+    pub interface: u32,
+    /// Zero.
+    pub reserved: u32,
 }
-assert_layout!(SynHeader, 16, 8);
+assert_layout!(SynHeader, 24, 8);
 
 /// The first SYN of a held socket. `N` is [`SHORT_SYN`] or [`MAX_SYN`]; only the first
 /// `header.len` bytes of `packet` count.
@@ -128,8 +132,8 @@ pub struct Syn<const N: usize> {
     /// The packet from its IP header on. Its TCP checksum may be partial.
     pub packet: [u8; N],
 }
-assert_layout!(Syn<SHORT_SYN>, 16 + SHORT_SYN, 8);
-assert_layout!(Syn<MAX_SYN>, 16 + MAX_SYN, 8);
+assert_layout!(Syn<SHORT_SYN>, 24 + SHORT_SYN, 8);
+assert_layout!(Syn<MAX_SYN>, 24 + MAX_SYN, 8);
 
 /// A connection that the gate cut because its grant has ended.
 #[repr(C)]

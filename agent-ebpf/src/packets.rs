@@ -47,7 +47,7 @@ pub fn judge(context: &SkBuffContext, direction: Direction) -> i32 {
                     return ALLOW;
                 }
                 if !is_stale {
-                    return park(skb, state, direction);
+                    return park(skb, sk, state, direction);
                 }
             }
             verdict::EXEMPT if !is_stale => return ALLOW,
@@ -62,7 +62,7 @@ pub fn judge(context: &SkBuffContext, direction: Direction) -> i32 {
             state.epoch = generation();
             ALLOW
         }
-        (_, Some(state)) if state.verdict == verdict::HELD => park(skb, state, direction),
+        (_, Some(state)) if state.verdict == verdict::HELD => park(skb, sk, state, direction),
         (Packet::Free | Packet::Granted, _) => ALLOW,
         (Packet::Drop(fault), _) => {
             count(fault);
@@ -117,9 +117,14 @@ fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
 
 /// Stays parked, and hands out its first SYN.
 #[inline(always)]
-fn park(skb: *mut __sk_buff, state: &mut SocketState, direction: Direction) -> i32 {
+fn park(
+    skb: *mut __sk_buff,
+    sk: *mut bpf_sock,
+    state: &mut SocketState,
+    direction: Direction,
+) -> i32 {
     if state.captured == 0 && direction == Direction::Leaving {
-        if capture(skb, Sending(skb).cookie()) {
+        if capture(skb, sk) {
             state.captured = 1;
         } else {
             count(fault::SYN_LOST);
@@ -151,7 +156,7 @@ fn release(skb: *mut __sk_buff, state: &mut SocketState) -> bool {
 
 /// Copies the packet to the daemon. A short record for the usual SYN keeps the ring roomy.
 #[inline(always)]
-fn capture(skb: *mut __sk_buff, cookie: u64) -> bool {
+fn capture(skb: *mut __sk_buff, sk: *mut bpf_sock) -> bool {
     // SAFETY: the context is valid while the hook runs.
     let len = unsafe { (&raw const (*skb).len).read_volatile() };
     // The compiler would make one comparison of two; the verifiers of 5.10 and 6.1 learn the lower
@@ -160,14 +165,14 @@ fn capture(skb: *mut __sk_buff, cookie: u64) -> bool {
         return false;
     }
     if len as usize <= SHORT_SYN {
-        capture_into::<SHORT_SYN>(skb, cookie, len)
+        capture_into::<SHORT_SYN>(skb, sk, len)
     } else {
-        capture_into::<MAX_SYN>(skb, cookie, len)
+        capture_into::<MAX_SYN>(skb, sk, len)
     }
 }
 
 #[inline(always)]
-fn capture_into<const N: usize>(skb: *mut __sk_buff, cookie: u64, len: u32) -> bool {
+fn capture_into<const N: usize>(skb: *mut __sk_buff, sk: *mut bpf_sock, len: u32) -> bool {
     let Some(mut entry) = ATTEMPTS.reserve::<Syn<N>>(0) else {
         return false;
     };
@@ -178,7 +183,9 @@ fn capture_into<const N: usize>(skb: *mut __sk_buff, cookie: u64, len: u32) -> b
         (&raw mut (*syn).header).write(SynHeader {
             kind: record_kind::SYN,
             len,
-            cookie,
+            cookie: Sending(skb).cookie(),
+            interface: (&raw const (*sk).bound_dev_if).read_volatile(),
+            reserved: 0,
         });
         bpf_skb_load_bytes(skb.cast(), 0, (&raw mut (*syn).packet).cast(), len)
     };

@@ -25,5 +25,6 @@ pub mod pipeline;
 pub mod policy;
 pub mod prompt;
 pub mod service;
+mod shared;
 pub mod sys;
 pub mod verify;

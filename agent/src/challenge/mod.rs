@@ -3,8 +3,12 @@
 //! connections wait on it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+mod index;
+
+use self::index::Index;
 use crate::classify::{Classified, Disposition};
 use tokio::task::AbortHandle;
 
@@ -18,9 +22,10 @@ use crate::sys::replay::SynPacket;
 /// Most challenges that one user may have pending. A program that trips over every rule of a
 /// large policy stays below it.
 const MAX_PER_USER: usize = 16;
-/// Most connections of one user that wait at once. A connection pool of a whole application
-/// server stays below it; what is beyond is refused, so that one user can't fill the maps.
-const MAX_WAITING_PER_USER: usize = 1024;
+/// Most connections of one user that wait at once. The pools of a whole application server stay
+/// below it; what is beyond is refused, so that one user can't fill the maps (the kernel's `HELD`
+/// has room for 32,768).
+const MAX_WAITING_PER_USER: usize = 12_288;
 /// How long a dismissed challenge is not raised again: a client that retries would otherwise
 /// ask the same question without end.
 const DISMISSAL: Duration = Duration::from_secs(10);
@@ -34,14 +39,22 @@ pub struct Waiting {
     pub syn: Option<SynPacket>,
     /// When it is refused if nobody has answered.
     pub deadline: BootTime,
-    /// Watches the process while the connection waits.
-    pub watch: Option<ExitWatch>,
+    /// Watches the process while a connection of it waits.
+    pub watch: Option<Arc<ExitWatch>>,
 }
 
 /// A watch of a process. It ends, and gives its descriptors back, when this is dropped: a
 /// process may live on for weeks after its connection has stopped waiting.
 #[derive(Debug)]
 pub struct ExitWatch(AbortHandle);
+
+impl ExitWatch {
+    /// True if it still watches.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.0.is_finished()
+    }
+}
 
 impl From<AbortHandle> for ExitWatch {
     fn from(task: AbortHandle) -> Self {
@@ -118,11 +131,26 @@ pub enum Admission {
     Joined(ChallengeId),
 }
 
+/// Connections that stop waiting together, and the challenge that they waited on.
+#[derive(Debug)]
+pub struct Withdrawn {
+    /// The challenge.
+    pub id: ChallengeId,
+    /// What it is, or was, for.
+    pub key: ChallengeKey,
+    /// The connections. Never empty.
+    pub waiting: Vec<Waiting>,
+    /// True if nobody waits on it any longer, so that it ended with them.
+    pub ended: bool,
+}
+
 /// All pending challenges.
 #[derive(Debug, Default)]
 pub struct Challenges {
     last: u64,
     pending: BTreeMap<ChallengeId, Challenge>,
+    /// Each connection that waits.
+    index: Index,
     dismissed: HashMap<ChallengeKey, BootTime>,
 }
 
@@ -144,10 +172,12 @@ impl Challenges {
         if let Some(pending) = self.pending.values_mut().find(|pending| pending.key == key) {
             // One that was rejected comes again and again, and stands for the same question.
             if waiting.is_parked() {
+                self.index.add(&waiting);
                 pending.waiting.push(waiting);
             }
             return Ok(Admission::Joined(pending.id));
         }
+        self.index.add(&waiting);
         self.last += 1;
         let id = ChallengeId(self.last);
         let challenge = Challenge {
@@ -212,7 +242,9 @@ impl Challenges {
 
     /// Ends a challenge.
     pub fn take(&mut self, id: ChallengeId) -> Option<Challenge> {
-        self.pending.remove(&id)
+        let mut challenge = self.pending.remove(&id)?;
+        self.index.leave(&mut challenge.waiting);
+        Some(challenge)
     }
 
     /// Ends a challenge that its user doesn't want, and keeps it from coming back at once.
@@ -226,42 +258,35 @@ impl Challenges {
         Some(challenge)
     }
 
-    /// Hands in the SYN of a waiting connection. Gives it back if none waits.
-    pub fn set_syn(&mut self, cookie: SocketCookie, syn: SynPacket) -> Option<SynPacket> {
-        let waiting = self
-            .pending
-            .values_mut()
-            .flat_map(|pending| &mut pending.waiting);
-        match waiting
-            .into_iter()
-            .find(|waiting| waiting.cookie() == cookie)
-        {
-            Some(waiting) => {
-                waiting.syn = Some(syn);
-                None
-            }
-            None => Some(syn),
-        }
+    /// True if this very attempt waits already. A daemon that takes over what an earlier one left
+    /// finds it in the map of held connections, and perhaps also in the ring.
+    #[must_use]
+    pub fn has(&self, cookie: SocketCookie, since: BootTime) -> bool {
+        self.index.has(cookie, since)
     }
 
-    /// Takes out the connections for which `gone` holds, each with its challenge. A challenge
-    /// on which nobody waits any longer ends with them, and is told by `true`.
-    pub fn withdraw(
-        &mut self,
-        mut gone: impl FnMut(&Waiting) -> bool,
-    ) -> Vec<(ChallengeId, ChallengeKey, Waiting, bool)> {
+    /// Hands in the SYN of a waiting connection. Gives it back if none waits.
+    pub fn set_syn(&mut self, cookie: SocketCookie, syn: SynPacket) -> Option<SynPacket> {
+        self.index.set_syn(cookie, syn)
+    }
+
+    /// Takes out the connections for which `gone` holds, by the challenge that they waited on. A
+    /// challenge on which nobody waits any longer ends with them.
+    pub fn withdraw(&mut self, mut gone: impl FnMut(&Waiting) -> bool) -> Vec<Withdrawn> {
         let mut out = Vec::new();
         for pending in self.pending.values_mut() {
-            let (leave, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut pending.waiting)
-                .into_iter()
-                .partition(|waiting| gone(waiting));
-            let ended = stay.is_empty();
-            pending.waiting = stay;
-            out.extend(
-                leave
-                    .into_iter()
-                    .map(|waiting| (pending.id, pending.key.clone(), waiting, ended)),
-            );
+            let leave = pending.waiting.extract_if(.., |waiting| gone(waiting));
+            let mut waiting: Vec<_> = leave.collect();
+            if waiting.is_empty() {
+                continue;
+            }
+            self.index.leave(&mut waiting);
+            out.push(Withdrawn {
+                id: pending.id,
+                key: pending.key.clone(),
+                waiting,
+                ended: pending.waiting.is_empty(),
+            });
         }
         self.pending
             .retain(|_, pending| !pending.waiting.is_empty());
@@ -271,11 +296,7 @@ impl Challenges {
     /// The earliest time at which a connection stops waiting.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.pending
-            .values()
-            .flat_map(|pending| &pending.waiting)
-            .map(|waiting| waiting.deadline)
-            .min()
+        self.index.next_deadline()
     }
 
     /// How many are pending.

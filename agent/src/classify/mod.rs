@@ -8,6 +8,7 @@
 pub mod escape;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
+mod looks;
 mod process;
 mod procfs;
 mod session;
@@ -17,12 +18,14 @@ mod tty;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use stile_common::{Attempt, disposition, protocol};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::fuzz::{fuzz, fuzz_attempt};
-pub use self::process::{Gone, Parent, Process};
+use self::looks::Looks;
+pub use self::process::{Gone, Parent, Process, ProcessId};
 pub use self::procfs::{ProcError, ProcFs, Program};
 pub use self::session::Subject;
 pub use self::tty::{Terminal, TtyName};
@@ -57,7 +60,7 @@ pub enum Protocol {
 #[derive(Debug)]
 pub enum ProcessState {
     /// It is there.
-    Seen(Box<Process>),
+    Seen(Arc<Process>),
     /// Nothing is known of it for sure; see [`Classified::attempt`] for what the kernel said.
     Gone(Gone),
 }
@@ -121,10 +124,11 @@ impl Classified {
 }
 
 /// Reads what it takes to understand attempts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Classifier {
     procfs: ProcFs,
     user_slice: PathBuf,
+    looks: Looks,
 }
 
 impl Classifier {
@@ -133,15 +137,20 @@ impl Classifier {
     #[must_use]
     pub fn new(procfs: ProcFs, user_slice: impl Into<PathBuf>) -> Self {
         let user_slice = user_slice.into();
-        Self { procfs, user_slice }
+        let looks = Looks::default();
+        Self {
+            procfs,
+            user_slice,
+            looks,
+        }
     }
 
     /// Finds out who and what made an attempt. Never fails: what can't be found out is said
-    /// to be unknown.
+    /// to be unknown. Attempts of one process that were made before `now` share one look.
     #[must_use]
-    pub fn classify(&self, attempt: &Attempt) -> Classified {
-        let process = match Process::look(&self.procfs, attempt) {
-            Ok(process) => ProcessState::Seen(Box::new(process)),
+    pub fn classify(&mut self, attempt: &Attempt, now: BootTime) -> Classified {
+        let process = match self.looks.at(&self.procfs, attempt, now) {
+            Ok(process) => ProcessState::Seen(process),
             Err(gone) => ProcessState::Gone(gone),
         };
         let cgroup = match &process {
@@ -159,6 +168,12 @@ impl Classifier {
             subject: Subject::new(attempt.subject, cgroup, &self.user_slice),
             process,
         }
+    }
+
+    /// Forgets processes that were looked at. To be called when everything that was reported
+    /// is classified: they would only take descriptors.
+    pub fn forget(&mut self) {
+        self.looks.forget();
     }
 }
 

@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
+use nix::errno::Errno;
 use nix::unistd::{SysconfVar, sysconf};
 use stile_common::Attempt;
 
+use super::looks::Descriptors;
 use super::procfs::{ProcError, ProcFs, Program, Stat};
 use super::session::unit_of;
 use super::tty::Terminal;
@@ -53,6 +55,13 @@ pub struct Process {
     pub netns: Option<Arc<NetNs>>,
 }
 
+/// A process's name for ever: its id alone is another one's some day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId {
+    pid: u32,
+    started: u64,
+}
+
 /// The parent of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
@@ -92,33 +101,67 @@ pub enum Gone {
     Unreadable(ProcError),
 }
 
+impl Gone {
+    /// True if it isn't the process that is gone, but descriptors or memory of the daemon: what
+    /// it doesn't see then may be what would have counted.
+    #[must_use]
+    pub fn is_own_fault(&self) -> bool {
+        let source = match self {
+            Self::PidFd(PidFdError::Open { source, .. }) => source,
+            Self::Unreadable(error) => &error.source,
+            Self::PidFd(PidFdError::Gone(_))
+            | Self::Exited(_)
+            | Self::Reused(_)
+            | Self::OtherUser { .. } => return false,
+        };
+        let errno = source.raw_os_error().map(Errno::from_raw);
+        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
+    }
+}
+
 impl Process {
     /// Looks at the process that made an attempt.
-    pub(super) fn look(procfs: &ProcFs, attempt: &Attempt) -> Result<Self, Gone> {
+    pub(super) fn look(
+        procfs: &ProcFs,
+        attempt: &Attempt,
+        descriptors: &mut Descriptors,
+    ) -> Result<Self, Gone> {
         let pid = attempt.pid;
-        let pidfd = PidFd::open(pid).map_err(|error| match error {
+        let pidfd = descriptors.process(pid).map_err(|error| match error {
             PidFdError::Gone(pid) => Gone::Exited(pid),
             error => Gone::PidFd(error),
         })?;
-        let read = Self::read(procfs, attempt, Arc::new(pidfd));
+        let read = Self::read(procfs, attempt, pidfd, descriptors);
         let process = read.map_err(Gone::Unreadable)?;
         // Alive now means alive all the time since the pidfd was opened: what was read in
         // between was this process's. Started before the attempt means it is the one.
         if !process.pidfd.is_alive() {
             return Err(Gone::Exited(pid));
         }
-        if start_time(process.started) > BootTime(attempt.boot_ns) {
-            return Err(Gone::Reused(pid));
-        }
-        let then = Uid(attempt.uid);
-        if process.uid != then {
-            let now = process.uid;
-            return Err(Gone::OtherUser { pid, then, now });
-        }
+        process.made(attempt)?;
         Ok(process)
     }
 
-    fn read(procfs: &ProcFs, attempt: &Attempt, pidfd: Arc<PidFd>) -> Result<Self, ProcError> {
+    /// Checks that it is the process of this attempt, if it was alive after the attempt.
+    pub(super) fn made(&self, attempt: &Attempt) -> Result<(), Gone> {
+        let pid = attempt.pid;
+        if start_time(self.started) > BootTime(attempt.boot_ns) {
+            return Err(Gone::Reused(pid));
+        }
+        let then = Uid(attempt.uid);
+        if self.uid != then {
+            let now = self.uid;
+            return Err(Gone::OtherUser { pid, then, now });
+        }
+        Ok(())
+    }
+
+    fn read(
+        procfs: &ProcFs,
+        attempt: &Attempt,
+        pidfd: Arc<PidFd>,
+        descriptors: &mut Descriptors,
+    ) -> Result<Self, ProcError> {
         let pid = attempt.pid;
         let stat = procfs.stat(pid)?;
         let uids = procfs.uids(pid)?;
@@ -135,10 +178,17 @@ impl Process {
             unit: cgroup.as_deref().and_then(unit_of),
             cgroup,
             terminal: procfs.terminal_of(pid),
-            netns: procfs.netns(pid, attempt.tid).ok().map(Arc::new),
+            netns: descriptors.netns(procfs, pid, attempt.tid).ok(),
             started: stat.started,
             comm: stat.comm,
         })
+    }
+
+    /// Its name for ever.
+    #[must_use]
+    pub fn id(&self) -> ProcessId {
+        let (pid, started) = (self.pid, self.started);
+        ProcessId { pid, started }
     }
 
     /// Its terminal now; None also if it has exited.

@@ -95,14 +95,14 @@ impl Fixture {
     }
 
     fn classify(&self, attempt: &Attempt) -> Classified {
-        Classifier::new(ProcFs::at(self.dir.path()), "/user.slice").classify(attempt)
+        Classifier::new(ProcFs::at(self.dir.path()), "/user.slice").classify(attempt, now().boot)
     }
 
     /// The facts, of an attempt at the tenth tick or so after boot.
     fn process(&self) -> Process {
         let classified = self.classify(&attempt(std::process::id()));
         match classified.process {
-            ProcessState::Seen(process) => *process,
+            ProcessState::Seen(process) => Process::clone(&process),
             ProcessState::Gone(gone) => panic!("{gone}"),
         }
     }
@@ -208,7 +208,7 @@ fn a_process_that_has_exited_leaves_only_what_the_kernel_said() {
     child.wait().unwrap();
     let mut attempt = attempt(child.id());
     attempt.subject = UID_UNKNOWN;
-    let classified = Classifier::new(ProcFs::new(), "/user.slice").classify(&attempt);
+    let classified = Classifier::new(ProcFs::new(), "/user.slice").classify(&attempt, now().boot);
     assert!(matches!(
         classified.process,
         ProcessState::Gone(Gone::Exited(_))
@@ -370,8 +370,8 @@ impl OddlyNamed {
 #[test]
 fn a_real_process_with_a_hostile_name_is_read_right() {
     let odd = OddlyNamed::spawn("a) S 9 (\x1b[H\n");
-    let classifier = Classifier::new(ProcFs::new(), "/user.slice");
-    let classified = classifier.classify(&attempt(odd.child.id()));
+    let mut classifier = Classifier::new(ProcFs::new(), "/user.slice");
+    let classified = classifier.classify(&attempt(odd.child.id()), now().boot);
     let process = classified.process().unwrap();
     assert_eq!(process.comm, r"a) S 9 (\x1b[H\x0a");
     assert!(process.program.as_ref().unwrap().is(&odd.path));
@@ -387,7 +387,7 @@ fn a_real_process_with_a_hostile_name_is_read_right() {
     assert!(process.netns.as_ref().unwrap().same_as(&ours));
 
     fs::remove_file(&odd.path).unwrap();
-    let again = classifier.classify(&attempt(odd.child.id()));
+    let again = classifier.classify(&attempt(odd.child.id()), now().boot);
     let program = again.process().unwrap().program.clone().unwrap();
     assert!(program.exe_deleted);
     assert_eq!(program.path, odd.path);
@@ -407,12 +407,46 @@ fn a_program_that_was_mounted_over_in_a_namespace_is_not_the_hosts() {
         .unwrap();
     child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-    let classifier = Classifier::new(ProcFs::new(), "/user.slice");
-    let classified = classifier.classify(&attempt(child.id()));
+    let mut classifier = Classifier::new(ProcFs::new(), "/user.slice");
+    let classified = classifier.classify(&attempt(child.id()), now().boot);
     let program = classified.process().unwrap().program.clone().unwrap();
     drop(child.stdin.take());
     child.wait().unwrap();
     assert!(program.path.ends_with("bin/true"));
     assert!(!program.here);
     assert!(!program.is(&program.path));
+}
+
+#[test]
+fn attempts_that_were_made_before_a_look_share_it_and_later_ones_do_not() {
+    let fixture = Fixture::new();
+    let mut classifier = Classifier::new(ProcFs::at(fixture.dir.path()), "/user.slice");
+    let comm = |classified: Classified| classified.process().unwrap().comm.clone();
+    let early = attempt(std::process::id());
+    let looked = now().boot;
+    let first = classifier.classify(&early, looked);
+    fixture.write("stat", stat("another", PARENT, 5));
+
+    let again = classifier.classify(&early, now().boot);
+    let shared = [&first, &again].map(|classified| classified.process().unwrap().pidfd.clone());
+    assert!(Arc::ptr_eq(&shared[0], &shared[1]));
+    assert_eq!(comm(again), "psql");
+    let late = Attempt {
+        boot_ns: looked.0,
+        ..early
+    };
+    let anew = classifier.classify(&late, now().boot);
+    let descriptor = &anew.process().unwrap().pidfd;
+    assert!(
+        Arc::ptr_eq(descriptor, &shared[0]),
+        "one descriptor will do"
+    );
+    assert_eq!(comm(anew), "another");
+
+    // Somebody else's attempt is not this process's, however early it was.
+    let other = Attempt { uid: 4711, ..early };
+    assert!(classifier.classify(&other, now().boot).process().is_none());
+    fixture.write("stat", stat("third", PARENT, 5));
+    classifier.forget();
+    assert_eq!(comm(classifier.classify(&early, now().boot)), "third");
 }

@@ -84,7 +84,7 @@ fn status_text(status: &StatusView) -> String {
         let _ = write!(text, "\n  {}", escape(line));
     }
     if !status.faults.is_empty() {
-        text += &format!("\n{}", styled(HEAD, "faults counted in the kernel"));
+        text += &format!("\n{}", styled(HEAD, "faults counted"));
     }
     for (name, number) in &status.faults {
         let _ = write!(text, "\n  {:20} {number}", escape(name));

@@ -11,7 +11,7 @@ use crate::sys::replay::SynPacket;
 /// A record from a ring, and what the daemon does with it before it looks at anything else.
 pub(super) fn record(data: &[u8]) {
     match decode(data) {
-        Ok(Record::Syn(_, packet)) => {
+        Ok(Record::Syn { packet, .. }) => {
             assert!(packet.len() <= MAX_SYN);
             assert!(data.ends_with(&packet) || data.len() > packet.len());
             syn(&packet);

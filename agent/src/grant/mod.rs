@@ -89,6 +89,22 @@ pub struct Target {
     pub scope: Scope,
 }
 
+impl Target {
+    /// The key in the kernel of a grant of this to a user.
+    #[must_use]
+    pub fn key(&self, subject: Uid) -> GrantKey {
+        let (scope, id) = match self.scope {
+            Scope::User => (scope::USER, u64::from(subject.0)),
+            Scope::Socket(cookie) => (scope::SOCKET, cookie.0),
+        };
+        GrantKey {
+            id,
+            scope,
+            endpoint: self.endpoint.0,
+        }
+    }
+}
+
 /// A grant.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -240,15 +256,7 @@ impl Grant {
     /// Its key in the kernel.
     #[must_use]
     pub fn key(&self) -> GrantKey {
-        let (scope, id) = match self.target.scope {
-            Scope::User => (scope::USER, u64::from(self.subject.0)),
-            Scope::Socket(cookie) => (scope::SOCKET, cookie.0),
-        };
-        GrantKey {
-            id,
-            scope,
-            endpoint: self.target.endpoint.0,
-        }
+        self.target.key(self.subject)
     }
 
     /// Its value in the kernel.

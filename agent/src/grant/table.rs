@@ -44,6 +44,17 @@ pub struct Live {
 }
 
 impl Live {
+    /// A grant without connections.
+    #[must_use]
+    pub fn new(grant: Grant) -> Self {
+        Self {
+            grant,
+            flows: HashMap::new(),
+            witnesses: Vec::new(),
+            warned: false,
+        }
+    }
+
     /// When somebody is to be told that it ends.
     fn warning(&self) -> Option<BootTime> {
         let warn = self.grant.terms().given.warn.filter(|_| !self.warned)?;
@@ -68,19 +79,12 @@ impl Grants {
             .by_key
             .insert(key, id)
             .and_then(|old| self.live.remove(&old));
-        let (flows, witnesses) = old
-            .map(|old| (old.flows, old.witnesses))
-            .unwrap_or_default();
-        let warned = false;
-        self.live.insert(
-            id,
-            Live {
-                grant,
-                flows,
-                witnesses,
-                warned,
-            },
-        );
+        let mut live = Live::new(grant);
+        if let Some(old) = old {
+            live.flows = old.flows;
+            live.witnesses = old.witnesses;
+        }
+        self.live.insert(id, live);
     }
 
     /// Puts back what was taken out.

@@ -12,7 +12,14 @@ pub enum Record {
     /// A connect to a protected endpoint.
     Attempt(Box<Attempt>),
     /// The SYN of a held socket: the IP packet.
-    Syn(SocketCookie, Vec<u8>),
+    Syn {
+        /// The socket.
+        cookie: SocketCookie,
+        /// The interface that it is bound to, or 0.
+        interface: u32,
+        /// The packet.
+        packet: Vec<u8>,
+    },
     /// A connection that was cut because its grant has ended.
     Cut(Cut),
 }
@@ -51,7 +58,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             let wrong = RecordError::Length(header.len);
             let len = usize::try_from(header.len).map_err(|_| wrong)?;
             let packet = rest.get(..len).filter(|_| len <= MAX_SYN).ok_or(wrong)?;
-            Ok(Record::Syn(SocketCookie(header.cookie), packet.to_vec()))
+            Ok(Record::Syn {
+                cookie: SocketCookie(header.cookie),
+                interface: header.interface,
+                packet: packet.to_vec(),
+            })
         }
         record_kind::CUT => {
             let (cut, _) = Cut::read_from_prefix(bytes).map_err(|_| short)?;
@@ -71,6 +82,7 @@ mod tests {
         let mut bytes = record_kind::SYN.to_ne_bytes().to_vec();
         bytes.extend(len.to_ne_bytes());
         bytes.extend(7_u64.to_ne_bytes());
+        bytes.extend(3_u64.to_le_bytes());
         bytes.extend(packet);
         bytes
     }
@@ -79,7 +91,11 @@ mod tests {
     fn a_syn_is_as_long_as_its_header_says() {
         assert_eq!(
             decode(&syn(2, &[1, 2, 3])),
-            Ok(Record::Syn(SocketCookie(7), vec![1, 2]))
+            Ok(Record::Syn {
+                cookie: SocketCookie(7),
+                interface: 3,
+                packet: vec![1, 2],
+            })
         );
     }
 

@@ -56,6 +56,8 @@ impl Pipeline {
         for attempt in self.gate.held()? {
             self.on_attempt(attempt);
         }
+        self.classifier.forget();
+        self.carry_out();
         self.judge_existing(found, now);
         Ok(())
     }

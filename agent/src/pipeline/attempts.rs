@@ -3,83 +3,26 @@
 
 use std::time::Duration;
 
-use stile_common::{Attempt, Cut};
+use stile_common::{Attempt, GrantKey};
 use tracing::{debug, info, warn};
 
 use super::record::{disposition_name, factor_of};
 use super::{Pipeline, StageError};
-use crate::audit::{self, CloseReason, DecisionOutcome, Event, Passage};
+use crate::audit::{self, CloseReason, DecisionOutcome, Event};
 use crate::challenge::{Admission, ChallengeKey, Waiting};
-use crate::classify::{Classified, Subject};
-use crate::clock::Now;
+use crate::classify::{Classified, Disposition, ProcessState, Subject};
+use crate::clock::{BootTime, Now};
 use crate::decide::{Decision, ElevationFact, Question, decide};
 use crate::grant::{Grant, Scope, Target, Terms, Witness};
-use crate::ids::{ChallengeId, GrantId, SocketCookie, Uid};
-use crate::kernel::{Record, decode};
+use crate::ids::{GrantId, SocketCookie, Uid};
 use crate::policy::{self, First};
-use crate::sys::replay::SynPacket;
 
-/// Most reports that are read at one go: about 50 ms of work.
-const RECORDS_PER_TURN: usize = 256;
 /// How long a challenge stands for which no connection is parked: as long as an answer that
 /// somebody is about to type may take.
 const REJECT_WINDOW: Duration = Duration::from_secs(60);
 
 impl Pipeline {
-    /// Reads what the gate has reported and what wants an answer; what one turn leaves is read
-    /// in the next, so that people and clocks have theirs in between.
-    pub(super) fn drain_attempts(&mut self) {
-        for _ in 0..RECORDS_PER_TURN {
-            let record = self.rings.attempts.next().map(|bytes| decode(&bytes));
-            self.stirred |= record.is_some();
-            match record {
-                Some(Ok(Record::Attempt(attempt))) => self.on_attempt(*attempt),
-                Some(Ok(Record::Syn(cookie, packet))) => self.on_syn(cookie, &packet),
-                Some(Ok(Record::Cut(cut))) => self.on_cut(&cut),
-                Some(Err(error)) => warn!("the gate reported what can't be read: {error}"),
-                None => return self.all_read(),
-            }
-        }
-        self.all_read();
-        self.backlog = true;
-    }
-
-    /// Writes down the rest of a batch, such as who joined a challenge that stands, and tells
-    /// the gate that its reports are read: the daemon is alive.
-    fn all_read(&mut self) {
-        self.backlog = false;
-        if let Err(error) = self.audit.commit() {
-            self.storage_failed(&error.into());
-        }
-        if let Err(error) = self.gate.mark_read() {
-            self.storage_failed(&error.into());
-        }
-    }
-
-    /// Reads which connections passed under a grant.
-    pub(super) fn drain_flows(&mut self) {
-        let now = Self::now();
-        let mut events = Vec::new();
-        while let Some(record) = self.rings.flows.next().map(|bytes| decode(&bytes)) {
-            let Ok(Record::Attempt(attempt)) = record else {
-                continue;
-            };
-            let facts = self.classifier.classify(&attempt);
-            let netns = self.foreign_netns(&facts);
-            let grant = GrantId(attempt.grant);
-            self.grants.add_flow(grant, facts.cookie, netns);
-            self.grants.add_witness(grant, || witness_of(&facts));
-            events.push(Event::Attempt(self.attempt_record(&facts)));
-            if let Some(live) = self.grants.get(grant) {
-                events.push(self.connection_event(&facts, &live.grant, Passage::Passed, None));
-            }
-        }
-        if !events.is_empty() {
-            self.note(now, events);
-        }
-    }
-
-    fn attempt_record(&self, facts: &Classified) -> audit::Attempt {
+    pub(super) fn attempt_record(&self, facts: &Classified) -> audit::Attempt {
         audit::Attempt {
             flow: self.flow(facts),
             seen_boot_ns: facts.at,
@@ -90,7 +33,11 @@ impl Pipeline {
     /// One attempt, from the kernel's report to its outcome.
     pub(super) fn on_attempt(&mut self, attempt: Attempt) {
         let now = Self::now();
-        let facts = self.classifier.classify(&attempt);
+        let (cookie, since) = (SocketCookie(attempt.cookie), BootTime(attempt.boot_ns));
+        if self.challenges.has(cookie, since) {
+            return;
+        }
+        let facts = self.classifier.classify(&attempt, now.boot);
         let event = Event::Attempt(self.attempt_record(&facts));
         if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
             self.storage_failed(&error.into());
@@ -102,7 +49,18 @@ impl Pipeline {
                 now,
             );
         }
-        self.learn_slice(&facts);
+        if let ProcessState::Gone(gone) = &facts.process
+            && gone.is_own_fault()
+        {
+            self.unseen += 1;
+            let reason = format!("the daemon can't look at the process: {gone}");
+            return self.refuse(facts, None, &reason, CloseReason::Fault, now);
+        }
+        if let Err(error) = self.learn_slice(&facts) {
+            self.untold += 1;
+            let reason = format!("the gate can't be told whose session it is: {error}");
+            return self.refuse(facts, None, &reason, CloseReason::Fault, now);
+        }
         let Some(subject) = facts.subject.uid() else {
             return self.refuse(
                 facts,
@@ -118,12 +76,7 @@ impl Pipeline {
     }
 
     /// Asks the policy, and does what it says.
-    pub(super) fn judge(
-        &mut self,
-        facts: Classified,
-        subject: Uid,
-        now: Now,
-    ) -> Result<(), StageError> {
+    fn judge(&mut self, facts: Classified, subject: Uid, now: Now) -> Result<(), StageError> {
         let elevations = match self.ledger.elevations(subject, &self.boot) {
             Ok(elevations) => elevations,
             Err(error) => {
@@ -158,9 +111,11 @@ impl Pipeline {
                     given: permit.terms(),
                 };
                 let target = target_of(&facts, &terms);
+                let key = target.key(subject);
                 let issue = |id| Grant::from_rule(&permit, id, subject, terms, target, now);
                 self.pass(
                     facts,
+                    key,
                     DecisionOutcome::Allow,
                     "the rule allows it",
                     issue,
@@ -173,9 +128,11 @@ impl Pipeline {
                     given: permit.terms(),
                 };
                 let target = target_of(&facts, &terms);
+                let key = target.key(subject);
                 let issue = |id| Grant::from_elevation(&permit, id, subject, terms, target);
                 self.pass(
                     facts,
+                    key,
                     DecisionOutcome::Elevated,
                     "an earlier proof still counts",
                     issue,
@@ -197,48 +154,46 @@ impl Pipeline {
         }
     }
 
-    /// Grants what needs no further proof.
+    /// Grants what needs no further proof, with the batch. One grant is for all connections of
+    /// the batch that it lets through.
     fn pass(
         &mut self,
         facts: Classified,
+        key: GrantKey,
         outcome: DecisionOutcome,
         reason: &str,
         issue: impl FnOnce(GrantId) -> Grant,
         now: Now,
     ) -> Result<(), StageError> {
-        let grant = match self.ledger.next_grant_id() {
-            Ok(id) => issue(id),
-            Err(error) => {
-                self.refuse(
-                    facts,
-                    None,
-                    "the ledger can't be written",
-                    CloseReason::Fault,
-                    now,
-                );
-                return Err(error.into());
-            }
-        };
+        if !self.batch.grants.contains_key(&key) {
+            let grant = match self.ledger.next_grant_id() {
+                Ok(id) => issue(id),
+                Err(error) => {
+                    let reason = "the ledger can't be written";
+                    self.refuse(facts, None, reason, CloseReason::Fault, now);
+                    return Err(error.into());
+                }
+            };
+            self.batch.grants.insert(key, grant);
+        }
+        let grant = self.batch.grants.get(&key);
         let decision = audit::Decision {
             flow: self.flow(&facts),
             outcome,
-            rule: Some(grant.terms().rule.to_string()),
+            rule: grant.map(|grant| grant.terms().rule.to_string()),
             reason: reason.to_owned(),
-            elevation: factor_of(&grant).1,
+            elevation: grant.and_then(|grant| factor_of(grant).1),
         };
-        let waiting = Waiting {
+        // A log that can't take it will not take the grant either, which then is none.
+        let decision = audit::Record::new(now, Event::Decision(decision));
+        let appended = self.audit.append(&decision);
+        self.batch.passing.push(Waiting {
             facts,
             syn: None,
             deadline: now.boot,
             watch: None,
-        };
-        self.put_in_force(
-            vec![grant],
-            vec![waiting],
-            vec![Event::Decision(decision)],
-            now,
-        )
-        .map(drop)
+        });
+        appended.map(drop).map_err(StageError::from)
     }
 
     /// Asks the user, or lets the connection wait on the question that stands.
@@ -261,21 +216,15 @@ impl Pipeline {
             socket,
         };
         let deadline = facts.at.after(hold);
+        let flow = self.flow(&facts);
         let decision = Event::Decision(audit::Decision {
-            flow: self.flow(&facts),
+            flow: flow.clone(),
             outcome: DecisionOutcome::Challenge,
             rule: Some(terms.rule.to_string()),
             reason: "the rule asks for proof".to_owned(),
             elevation: None,
         });
-        let asked = audit::Challenge {
-            challenge: ChallengeId(0),
-            flow: self.flow(&facts),
-            rule: terms.rule.to_string(),
-            realm: terms.rule.to_string(),
-            factors: vec![policy::Factor::Totp],
-            hold_seconds: hold.as_secs(),
-        };
+        let rule = terms.rule.to_string();
         let watch = self.watch_exit(&facts);
         let waiting = Waiting {
             facts,
@@ -293,7 +242,11 @@ impl Pipeline {
                 info!(challenge = %id, uid = %subject, "a connection waits for proof");
                 let asked = Event::Challenge(audit::Challenge {
                     challenge: id,
-                    ..asked
+                    flow,
+                    realm: rule.clone(),
+                    rule,
+                    factors: vec![policy::Factor::Totp],
+                    hold_seconds: hold.as_secs(),
                 });
                 if let Err(error) = self.record(now, [decision, asked]) {
                     self.abandon(id, now);
@@ -303,14 +256,14 @@ impl Pipeline {
                 Ok(())
             }
             Err((reason, waiting)) => {
-                let rule = Some(asked.rule);
-                self.refuse(waiting.facts, rule, reason, CloseReason::Denied, now);
+                self.refuse(waiting.facts, Some(rule), reason, CloseReason::Denied, now);
                 Ok(())
             }
         }
     }
 
-    /// Refuses an attempt: nothing was granted, so nothing opens. A parked socket is ended.
+    /// Refuses an attempt: nothing was granted, so nothing opens. A parked socket is ended with
+    /// the batch.
     pub(super) fn refuse(
         &mut self,
         facts: Classified,
@@ -320,53 +273,37 @@ impl Pipeline {
         now: Now,
     ) {
         info!(uid = facts.attempt.uid, pid = facts.attempt.pid, to = %facts.destination, "refused: {reason}");
+        let parked = facts.disposition == Disposition::Held;
+        let end = parked.then(|| self.closed_event(&facts, closed, rule.clone(), now.boot));
         let decision = Event::Decision(audit::Decision {
             flow: self.flow(&facts),
             outcome: DecisionOutcome::Deny,
-            rule: rule.clone(),
+            rule,
             reason: reason.to_owned(),
             elevation: None,
         });
-        self.note(now, [decision]);
-        self.end_waiting(
-            vec![Waiting {
+        for event in [decision].into_iter().chain(end) {
+            if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
+                self.storage_failed(&error.into());
+                break;
+            }
+        }
+        if parked {
+            self.batch.refused.push(Waiting {
                 facts,
                 syn: None,
                 deadline: now.boot,
                 watch: None,
-            }],
-            closed,
-            rule,
-            now,
-        );
-    }
-
-    /// A captured SYN: it waits with its connection, or is dealt with as was decided already.
-    fn on_syn(&mut self, cookie: SocketCookie, packet: &[u8]) {
-        match SynPacket::parse(packet) {
-            Ok(syn) => {
-                if let Some(syn) = self.sockets.arrived(cookie, syn)
-                    && self.challenges.set_syn(cookie, syn).is_some()
-                {
-                    debug!(%cookie, "a SYN of a connection that nobody waits for");
-                }
-            }
-            Err(error) => warn!(%cookie, "a captured SYN can't be replayed: {error}"),
+            });
         }
     }
 
-    /// The gate has cut a connection whose grant is over: its client is told.
-    fn on_cut(&mut self, cut: &Cut) {
-        debug!(cookie = cut.cookie, grant = cut.grant, "cut by the gate");
-        self.sockets.end_all(&[(SocketCookie(cut.cookie), None)]);
-    }
-
-    /// Tells the gate whose session a slice is, so that it can find that user's grants.
-    fn learn_slice(&mut self, facts: &Classified) {
-        if let Subject::Learned { uid, slice } = &facts.subject
-            && let Err(error) = self.teach_slice(slice, *uid)
-        {
-            warn!("{}: {error}", slice.display());
+    /// Tells the gate whose session a slice is, so that it can find that user's grants. Without
+    /// that no grant would let the connection go on.
+    fn learn_slice(&mut self, facts: &Classified) -> Result<(), String> {
+        match &facts.subject {
+            Subject::Learned { uid, slice } => self.teach_slice(slice, *uid),
+            Subject::Known(_) | Subject::Unknown => Ok(()),
         }
     }
 }

@@ -9,10 +9,11 @@ use stile_common::{GrantKey, scope};
 use tracing::info;
 
 use super::attempts::witness_of;
-use super::{Pipeline, StageError};
+use super::requests::count;
+use super::sockets::Parked;
+use super::{Pipeline, Problem, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
-use crate::challenge::{ChallengeKey, Waiting};
-
+use crate::challenge::{Waiting, Withdrawn};
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
@@ -41,13 +42,27 @@ impl Pipeline {
         }
         let mut by_key: HashMap<GrantKey, GrantId> = HashMap::new();
         let mut failure = None;
+        let mut refused = Vec::new();
         for grant in grants {
             match self.gate.put_grant(&grant) {
                 Ok(()) => {
                     by_key.insert(grant.key(), grant.id());
                     self.grants.insert(grant);
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    self.unwritten += 1;
+                    refused.push(self.grant_end(&Live::new(grant)));
+                    failure = Some(error);
+                }
+            }
+        }
+        match failure {
+            None => drop(self.problems.remove(&Problem::Kernel)),
+            // The log has them as given.
+            Some(_) => {
+                let by = Uid(0);
+                let ends = refused.into_iter();
+                self.note(now, ends.map(|end| Event::GrantRevoked { end, by }));
             }
         }
         let found = |waiting: &Waiting| self.key_of(waiting).and_then(|key| by_key.get(&key));
@@ -82,33 +97,33 @@ impl Pipeline {
     /// Returns how many were parked; a rejected one has to come again.
     fn release(&mut self, through: Vec<(Option<GrantId>, Waiting)>, now: Now) -> u32 {
         let mut released = Vec::new();
-        for (grant, waiting) in through {
+        let mut parked = Vec::new();
+        for (grant, mut waiting) in through {
             if let Some(grant) = grant.filter(|_| waiting.is_parked()) {
-                let cookie = waiting.cookie();
                 let netns = self.foreign_netns(&waiting.facts);
-                let syn = waiting.syn.as_ref();
-                self.sockets.go_on(cookie, syn, netns.clone(), now.boot);
-                self.grants.add_flow(grant, cookie, netns);
+                self.grants.add_flow(grant, waiting.cookie(), netns.clone());
                 self.grants
                     .add_witness(grant, || witness_of(&waiting.facts));
-                let latency = micros(Self::now().boot.since(waiting.facts.at));
-                released.push((grant, waiting, latency));
+                parked.push(Parked::new(&mut waiting, netns));
+                released.push((grant, waiting.facts));
             }
         }
-        let mut events = Vec::new();
-        for (grant, waiting, latency) in &released {
-            if let Err(error) = self.gate.forget_held(waiting.cookie()) {
+        self.sockets.go_on(parked, now.boot);
+        let done = Self::now().boot;
+        // One by one: the records of thousands of connections are large, and memory that was
+        // once taken for all of them at the same time would stay with the daemon.
+        for (grant, facts) in &released {
+            if let Err(error) = self.gate.forget_held(facts.cookie) {
                 self.storage_failed(&error.into());
             }
             if let Some(live) = self.grants.get(*grant) {
                 let passage = Passage::Released;
-                let facts = &waiting.facts;
-                events.push(self.connection_event(facts, &live.grant, passage, Some(*latency)));
+                let latency = micros(done.since(facts.at));
+                let event = self.connection_event(facts, &live.grant, passage, Some(latency));
+                self.append(now, event);
             }
         }
-        if !events.is_empty() {
-            self.note(now, events);
-        }
+        self.note(now, []);
         u32::try_from(released.len()).unwrap_or(u32::MAX)
     }
 
@@ -124,27 +139,25 @@ impl Pipeline {
             .into_iter()
             .filter(|waiting| waiting.is_parked())
             .collect();
-        let events: Vec<_> = parked
-            .iter()
-            .map(|waiting| self.closed_event(&waiting.facts, reason, rule.clone(), now.boot))
-            .collect();
-        if !events.is_empty() {
-            self.note(now, events);
+        for waiting in &parked {
+            let event = self.closed_event(&waiting.facts, reason, rule.clone(), now.boot);
+            self.append(now, event);
         }
-        for waiting in parked {
-            let cookie = waiting.cookie();
-            if let Err(error) = self.gate.forget_held(cookie) {
+        self.note(now, []);
+        self.end_parked(parked, now);
+    }
+
+    /// Ends parked connections whose end is written down.
+    pub(super) fn end_parked(&mut self, waiting: Vec<Waiting>, now: Now) {
+        let mut parked = Vec::new();
+        for mut waiting in waiting {
+            if let Err(error) = self.gate.forget_held(waiting.cookie()) {
                 self.storage_failed(&error.into());
             }
             let netns = self.foreign_netns(&waiting.facts);
-            self.sockets.end(
-                cookie,
-                waiting.syn.as_ref(),
-                netns,
-                waiting.facts.at,
-                now.boot,
-            );
+            parked.push(Parked::new(&mut waiting, netns));
         }
+        self.sockets.end(parked, now.boot);
     }
 
     /// Takes connections out of their challenges and ends them.
@@ -155,14 +168,15 @@ impl Pipeline {
         reason: CloseReason,
         now: Now,
     ) {
-        for (id, key, waiting, ended) in self.challenges.withdraw(gone) {
-            if ended {
-                info!(challenge = %id, ?outcome, "a challenge is over");
-                let event = self.challenge_end(id, &key, &waiting, outcome, now.boot);
-                self.note(now, [event]);
+        for withdrawn in self.challenges.withdraw(gone) {
+            if withdrawn.ended {
+                info!(challenge = %withdrawn.id, ?outcome, "a challenge is over");
+                let event = self.challenge_end(&withdrawn, outcome, now.boot);
+                self.note(now, event);
             }
-            self.tell_end(&waiting, outcome);
-            self.end_waiting(vec![waiting], reason, Some(key.rule.to_string()), now);
+            self.tell_end(&withdrawn.waiting, outcome);
+            let rule = Some(withdrawn.key.rule.to_string());
+            self.end_waiting(withdrawn.waiting, reason, rule, now);
         }
     }
 
@@ -176,21 +190,20 @@ impl Pipeline {
 
     pub(super) fn challenge_end(
         &self,
-        id: ChallengeId,
-        key: &ChallengeKey,
-        waiting: &Waiting,
+        withdrawn: &Withdrawn,
         outcome: ChallengeOutcome,
         now: BootTime,
-    ) -> Event {
-        Event::ChallengeEnded(audit::ChallengeEnd {
-            challenge: id,
-            subject: self.subject(key.subject),
-            endpoint: self.endpoint_name(waiting.facts.endpoint),
-            rule: key.rule.to_string(),
+    ) -> Option<Event> {
+        let first = withdrawn.waiting.first()?;
+        Some(Event::ChallengeEnded(audit::ChallengeEnd {
+            challenge: withdrawn.id,
+            subject: self.subject(withdrawn.key.subject),
+            endpoint: self.endpoint_name(first.facts.endpoint),
+            rule: withdrawn.key.rule.to_string(),
             outcome,
-            waiting: 1,
-            latency_us: micros(now.since(waiting.facts.at)),
-        })
+            waiting: count(withdrawn.waiting.len()),
+            latency_us: micros(now.since(first.facts.at)),
+        }))
     }
 
     /// Ends what has come to its end by now.
@@ -200,8 +213,14 @@ impl Pipeline {
         self.stirred = false;
         self.drain_attempts();
         self.drain_flows();
-        let late = |waiting: &Waiting| waiting.deadline <= now.boot;
-        self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
+        if self
+            .challenges
+            .next_deadline()
+            .is_some_and(|next| next <= now.boot)
+        {
+            let late = |waiting: &Waiting| waiting.deadline <= now.boot;
+            self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
+        }
         self.tell_endings(now);
         for live in self.grants.take_expired(now.boot) {
             if let Err(error) = self.end_grant(live, Why::Expired, now) {
@@ -237,8 +256,7 @@ impl Pipeline {
             Why::Expired => Ok(()),
             Why::Revoked(_) => self.gate.bump_epoch(),
         };
-        let flows: Vec<_> = live.flows.into_iter().collect();
-        self.sockets.end_all(&flows);
+        self.sockets.end_all(live.flows.into_iter().collect());
         Ok(removed.and(asked)?)
     }
 

@@ -291,8 +291,8 @@ impl Pipeline {
             "older than their protection, and closed"
         );
         self.note(now, events);
-        let found: Vec<_> = to_close.into_iter().map(|(found, ..)| found).collect();
-        self.sockets.end_found(&found);
+        let found = to_close.into_iter().map(|(found, ..)| found);
+        self.sockets.end_found(found.collect());
     }
 
     fn destination_of(&self, socket: &TcpSocket, endpoint: EndpointId) -> audit::Destination {

@@ -12,19 +12,21 @@ mod attempts;
 mod endings;
 mod enrolling;
 mod existing;
+mod faults;
 mod flood;
 mod notices;
 mod policy;
+mod reading;
 mod record;
+mod replays;
 mod requests;
 mod revoking;
 mod run;
 mod sockets;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use stile_common::{BUDGET_OF_SESSION, fault};
@@ -33,21 +35,23 @@ use tracing::{error, info, warn};
 
 use crate::audit::{AuditLog, Event};
 use crate::challenge::{Challenges, ExitWatch};
-use crate::classify::{Classified, Classifier, Disposition, ProcFs};
+use crate::classify::{Classified, Classifier, Disposition, ProcFs, ProcessId};
 use crate::clock::{self, BootTime, Now};
 use crate::config::Settings;
 use crate::grant::Grants;
-use crate::ids::{EndpointId, SocketCookie, Uid};
+use crate::ids::{EndpointId, Uid};
 use crate::kernel::{Gate, GateOptions, Rings};
 use crate::ledger::{BootId, Ledger};
-use crate::policy::{Policy, SystemNames};
+use crate::policy::{Policy, Remembered, SystemNames};
 use crate::service::Request;
+use crate::shared::Shared;
 use crate::sys::cgroup::Cgroup2;
-use crate::sys::netns::{NetNs, NetNsId};
+use crate::sys::netns::NetNs;
 use crate::sys::slices::SliceWatch;
 use crate::verify::Enrollments;
 
 use flood::Flood;
+use reading::Batch;
 use sockets::Sockets;
 
 pub use run::{Overrides, StartError, run};
@@ -67,7 +71,7 @@ pub struct Pipeline {
     settings: Settings,
     policy: Policy,
     max_hold: Duration,
-    names: SystemNames,
+    names: Remembered<SystemNames>,
     options: GateOptions,
     gate: Gate,
     rings: Rings,
@@ -76,10 +80,19 @@ pub struct Pipeline {
     flood: Flood,
     /// True while the ring holds more than one turn reads.
     backlog: bool,
+    /// Decided, and not yet written down for good.
+    batch: Batch,
+    /// True if attempts were read since the last look at floods and faults.
+    stirred: bool,
+    /// How many attempts were refused because their process could not be looked at.
+    unseen: u64,
+    /// How many attempts were refused because the gate could not be told of their session.
+    untold: u64,
+    /// How many grants the kernel did not take.
+    unwritten: u64,
+    known_own_faults: [u64; faults::OWN.len()],
     /// When flows, floods and faults were last written down.
     looked: BootTime,
-    /// True if the gate has reported something since then.
-    stirred: bool,
     ledger: Ledger,
     audit: AuditLog,
     enrollments: Enrollments,
@@ -89,9 +102,9 @@ pub struct Pipeline {
     classifier: Classifier,
     hierarchy: Cgroup2,
     netns: NetNs,
-    namespaces: RefCell<HashMap<NetNsId, Weak<NetNs>>>,
     boot: BootId,
-    exits: mpsc::UnboundedSender<SocketCookie>,
+    watches: Shared<ProcessId, ExitWatch>,
+    exits: mpsc::UnboundedSender<ProcessId>,
     known_faults: [u64; fault::COUNT as usize],
     known_throttled: HashMap<u64, u64>,
     problems: HashMap<Problem, String>,
@@ -119,7 +132,7 @@ pub struct Inputs {
     /// From the bus.
     pub requests: mpsc::Receiver<Request>,
     /// Processes that ended while a connection of theirs was held.
-    pub exits: mpsc::UnboundedReceiver<SocketCookie>,
+    pub exits: mpsc::UnboundedReceiver<ProcessId>,
     /// What the bus is like: `None` if people can be reached.
     pub bus: mpsc::Receiver<Option<String>>,
 }
@@ -149,6 +162,14 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Chains a record to the log; the next [`Self::note`] writes it for good. A log that can't
+    /// take it is a problem, which from now on denies.
+    fn append(&mut self, now: Now, event: Event) {
+        if let Err(error) = self.audit.append(&crate::audit::Record::new(now, event)) {
+            self.storage_failed(&error.into());
+        }
+    }
+
     /// Writes records about what has already been refused or has ended by itself. A log that
     /// can't be written is a problem, which from now on denies.
     fn note(&mut self, now: Now, events: impl IntoIterator<Item = Event>) {
@@ -174,36 +195,30 @@ impl Pipeline {
         )
     }
 
-    /// The process's network namespace, if it isn't the daemon's own. Connections of one
-    /// namespace share one descriptor of it.
+    /// The process's network namespace, if it isn't the daemon's own.
     fn foreign_netns(&self, facts: &Classified) -> Option<Arc<NetNs>> {
-        let netns = facts.process()?.netns.clone()?;
-        if netns.same_as(&self.netns) {
-            return None;
-        }
-        let mut known = self.namespaces.borrow_mut();
-        known.retain(|_, netns| netns.strong_count() > 0);
-        if let Some(same) = known.get(&netns.id()).and_then(Weak::upgrade) {
-            return Some(same);
-        }
-        known.insert(netns.id(), Arc::downgrade(&netns));
-        Some(netns)
+        let netns = facts.process()?.netns.as_ref()?;
+        (!netns.same_as(&self.netns)).then(|| Arc::clone(netns))
     }
 
-    /// Withdraws a held connection when its process ends. One that was rejected doesn't wait in
-    /// its connect: its process may end, and come again.
-    fn watch_exit(&self, facts: &Classified) -> Option<ExitWatch> {
+    /// Withdraws the held connections of a process when it ends. One that was rejected doesn't
+    /// wait in its connect: its process may end, and come again.
+    fn watch_exit(&mut self, facts: &Classified) -> Option<Arc<ExitWatch>> {
         let process = facts.process()?;
         if facts.disposition != Disposition::Held {
             return None;
         }
-        let (pidfd, cookie, exits) = (Arc::clone(&process.pidfd), facts.cookie, self.exits.clone());
+        let id = process.id();
+        if let Some(watch) = self.watches.get(&id).filter(|watch| watch.is_on()) {
+            return Some(watch);
+        }
+        let (pidfd, exits) = (Arc::clone(&process.pidfd), self.exits.clone());
         let watch = tokio::spawn(async move {
             if pidfd.exited().await.is_ok() {
-                let _ = exits.send(cookie);
+                let _ = exits.send(id);
             }
         });
-        Some(watch.abort_handle().into())
+        Some(self.watches.insert(id, watch.abort_handle().into()))
     }
 
     /// Writes down what a flood of answers was refused.
@@ -242,6 +257,9 @@ impl Pipeline {
             events.extend(self.newly_throttled());
         }
         self.known_faults = faults;
+        events.extend(self.new_own_faults());
+        // Where there are some, there will be more.
+        self.stirred |= !events.is_empty();
         if !events.is_empty() {
             self.note(now, events);
         }

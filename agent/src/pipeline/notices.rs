@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is said on the terminal of a process that waits.
 
+use std::collections::HashSet;
+
 use tracing::debug;
 
 use super::Pipeline;
 use crate::audit::ChallengeOutcome;
 use crate::challenge::Waiting;
+use crate::classify::Process;
 use crate::clock::Now;
 use crate::config::format_duration;
 use crate::ids::ChallengeId;
@@ -30,9 +33,18 @@ impl Pipeline {
         }
     }
 
-    /// Says why a connection came to nothing. Whoever has said no themselves knows.
-    pub(super) fn tell_end(&self, waiting: &Waiting, outcome: ChallengeOutcome) {
-        if outcome == ChallengeOutcome::TimedOut {
+    /// Says why connections came to nothing, once for each process. Whoever has said no
+    /// themselves knows.
+    pub(super) fn tell_end(&self, waiting: &[Waiting], outcome: ChallengeOutcome) {
+        if outcome != ChallengeOutcome::TimedOut {
+            return;
+        }
+        let mut told = HashSet::new();
+        for waiting in waiting {
+            let process = waiting.facts.process().map(Process::id);
+            if !told.insert(process) {
+                continue;
+            }
             let waited = format_duration(waiting.deadline.since(waiting.facts.at));
             let reason = format!("nobody answered within {waited}");
             self.tell(waiting, Event::Denied { reason: &reason });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The policy in the kernel: loaded, reloaded, and held against what is granted already.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::endings::Why;
 use super::existing::owner_of;
+use super::sockets::Parked;
 use super::{Pipeline, Problem};
 use crate::audit::{ChallengeOutcome, CloseReason, Event};
 use crate::challenge::Waiting;
@@ -142,7 +144,7 @@ impl Pipeline {
         }
         self.let_go_what_is_free(now);
         let (policy, names) = (&self.policy, &self.names);
-        let mut stale = Vec::new();
+        let mut stale = HashSet::new();
         for challenge in self.challenges.all() {
             for waiting in &challenge.waiting {
                 let rule =
@@ -152,7 +154,7 @@ impl Pipeline {
                         && rule.action.terms() == Some(challenge.terms.given)
                 });
                 if !asks {
-                    stale.push(waiting.cookie());
+                    stale.insert(waiting.cookie());
                 }
             }
         }
@@ -172,21 +174,24 @@ impl Pipeline {
             // What NAT64 hides stays the gate's affair: it lets the next retransmission go.
             address.to_canonical().is_ipv4() && protected.is_none()
         };
-        for (id, key, waiting, ended) in self.challenges.withdraw(is_free) {
-            if ended {
+        let mut parked = Vec::new();
+        for withdrawn in self.challenges.withdraw(is_free) {
+            if withdrawn.ended {
                 let outcome = ChallengeOutcome::Withdrawn;
-                let event = self.challenge_end(id, &key, &waiting, outcome, now.boot);
-                self.note(now, [event]);
+                let event = self.challenge_end(&withdrawn, outcome, now.boot);
+                self.note(now, event);
             }
-            if let Err(error) = self.gate.forget_held(waiting.cookie()) {
-                self.storage_failed(&error.into());
-            }
-            if waiting.is_parked() {
-                let netns = self.foreign_netns(&waiting.facts);
-                let syn = waiting.syn.as_ref();
-                self.sockets.go_on(waiting.cookie(), syn, netns, now.boot);
+            for mut waiting in withdrawn.waiting {
+                if let Err(error) = self.gate.forget_held(waiting.cookie()) {
+                    self.storage_failed(&error.into());
+                }
+                if waiting.is_parked() {
+                    let netns = self.foreign_netns(&waiting.facts);
+                    parked.push(Parked::new(&mut waiting, netns));
+                }
             }
         }
+        self.sockets.go_on(parked, now.boot);
     }
 
     /// What today's policy gives to a user at an endpoint.

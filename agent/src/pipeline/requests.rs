@@ -3,6 +3,7 @@
 
 use tracing::error;
 
+use super::faults::OWN;
 use super::{Pipeline, Problem, StageError};
 use crate::challenge::Challenge;
 use crate::clock::Now;
@@ -66,8 +67,11 @@ impl Pipeline {
     fn status(&mut self, caller: Caller) -> StatusView {
         self.report_faults(Self::now());
         let faults = (0..).zip(self.known_faults).filter(|(_, count)| *count > 0);
+        let faults = faults.map(|(kind, count)| (super::record::fault_name(kind), count));
+        let own = OWN.into_iter().zip(self.own_faults());
         let faults = faults
-            .map(|(kind, count)| (super::record::fault_name(kind).to_owned(), count))
+            .chain(own.filter(|(_, count)| *count > 0))
+            .map(|(kind, count)| (kind.to_owned(), count))
             .collect();
         let mut problems: Vec<_> = self.problems.iter().collect();
         problems.sort();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Starts the stages, and turns the crank.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sd_notify::NotifyState;
@@ -13,13 +14,13 @@ use super::sockets::Sockets;
 use super::{Inputs, Pipeline, Places, Problem};
 use crate::audit::{self, AuditLog, ChallengeOutcome, CloseReason, Event};
 use crate::challenge::{Challenges, Waiting};
-use crate::classify::{Classifier, ProcFs};
+use crate::classify::{Classifier, ProcFs, ProcessId};
 use crate::clock;
 use crate::config::Settings;
 use crate::grant::Grants;
 use crate::kernel::{Gate, GateOptions, SystemProbe, preflight};
 use crate::ledger::{BootId, Ledger};
-use crate::policy::{self, SystemNames};
+use crate::policy::{self, Remembered, SystemNames};
 use crate::sys::boot_timer::BootTimer;
 use crate::sys::cgroup::Cgroup2;
 use crate::sys::netns::NetNs;
@@ -126,14 +127,14 @@ impl Pipeline {
     fn start(
         places: Places,
         overrides: Overrides,
-        exits: mpsc::UnboundedSender<crate::ids::SocketCookie>,
+        exits: mpsc::UnboundedSender<ProcessId>,
     ) -> Result<Self, StartError> {
         let settings = settings(&places.settings, overrides)?;
         let loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let names = SystemNames;
+        let names = Remembered::new(SystemNames);
         let tables = policy::compile(&loaded.policy, &names).map_err(EnforceError::from)?;
         let found = preflight(&SystemProbe, &settings.bpffs);
         if !found.passes() {
@@ -167,6 +168,11 @@ impl Pipeline {
             slices: slice_watch(),
             flood: super::flood::Flood::default(),
             backlog: false,
+            batch: super::reading::Batch::default(),
+            unseen: 0,
+            untold: 0,
+            unwritten: 0,
+            known_own_faults: [0; super::faults::OWN.len()],
             looked: now.boot,
             stirred: false,
             ledger,
@@ -176,9 +182,9 @@ impl Pipeline {
             grants: Grants::default(),
             procfs: ProcFs::default(),
             classifier,
-            namespaces: std::cell::RefCell::default(),
             netns: NetNs::own().map_err(|error| system("this network namespace", error))?,
             boot: BootId::from(clock::boot_id().map_err(|error| system("the boot id", error))?),
+            watches: crate::shared::Shared::default(),
             exits,
             known_faults: [0; stile_common::fault::COUNT as usize],
             known_throttled: std::collections::HashMap::new(),
@@ -241,6 +247,10 @@ impl Pipeline {
         self.drain_attempts();
         loop {
             self.set_alarm(&mut alarm);
+            self.names.forget();
+            // While attempts pour in there is always one to read, and the tasks that talk with
+            // the bus, and so with people, would never have their turn.
+            tokio::task::yield_now().await;
             tokio::select! {
                 ready = reports.ready() => match ready {
                     Ok(()) => self.drain_attempts(),
@@ -249,7 +259,7 @@ impl Pipeline {
                 () = std::future::ready(()), if self.backlog => self.drain_attempts(),
                 Some(()) = appeared(&mut sessions) => self.look_at_slices(),
                 Some(request) = inputs.requests.recv() => self.serve(request),
-                Some(cookie) = inputs.exits.recv() => self.on_exit(cookie),
+                Some(process) = inputs.exits.recv() => self.on_exit(process, &mut inputs.exits),
                 Some(state) = inputs.bus.recv() => self.on_bus(state),
                 expired = alarm.expired() => match expired {
                     Ok(()) => self.on_alarm(),
@@ -266,9 +276,17 @@ impl Pipeline {
         }
     }
 
-    /// A process has ended while a connection of its was held: nobody waits for that any more.
-    fn on_exit(&mut self, cookie: crate::ids::SocketCookie) {
-        let its_own = |waiting: &Waiting| waiting.cookie() == cookie;
+    /// Processes have ended while connections of theirs were held: nobody waits for those any
+    /// more.
+    fn on_exit(&mut self, first: ProcessId, more: &mut mpsc::UnboundedReceiver<ProcessId>) {
+        let mut ended = HashSet::from([first]);
+        while let Ok(process) = more.try_recv() {
+            ended.insert(process);
+        }
+        let its_own = |waiting: &Waiting| {
+            let process = waiting.facts.process();
+            waiting.is_parked() && process.is_some_and(|process| ended.contains(&process.id()))
+        };
         let (outcome, reason) = (ChallengeOutcome::Withdrawn, CloseReason::Withdrawn);
         self.withdraw(its_own, outcome, reason, Self::now());
     }

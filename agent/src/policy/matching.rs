@@ -2,23 +2,17 @@
 //! Which rule matches: the one piece of code that both the decision and the kernel's tables
 //! come from.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::Hash;
-
-use super::names::{NameError, Names};
+use super::names::{Answers, NameError, Names, remembered};
 use super::{Action, Policy, Rule, UserSelector};
 use crate::ids::{EndpointId, Gid, Uid};
-
-type Cache<K, V> = RefCell<HashMap<K, Result<V, NameError>>>;
 
 /// Matches rules against users, asking the name services once for each name. It goes stale:
 /// make one for each decision, or for each compilation.
 pub(crate) struct Matcher<'a> {
     names: &'a dyn Names,
-    uids: Cache<String, Option<Uid>>,
-    gids: Cache<String, Option<Gid>>,
-    groups: Cache<Uid, Vec<Gid>>,
+    uids: Answers<String, Option<Uid>>,
+    gids: Answers<String, Option<Gid>>,
+    groups: Answers<Uid, Vec<Gid>>,
 }
 
 /// The first rule that matches, and what could not be told on the way to it.
@@ -34,9 +28,9 @@ impl<'a> Matcher<'a> {
     pub(crate) fn new(names: &'a dyn Names) -> Self {
         Self {
             names,
-            uids: Cache::default(),
-            gids: Cache::default(),
-            groups: Cache::default(),
+            uids: Answers::default(),
+            gids: Answers::default(),
+            groups: Answers::default(),
         }
     }
 
@@ -94,14 +88,6 @@ impl<'a> Matcher<'a> {
             }
         }
     }
-}
-
-fn remembered<K: Eq + Hash, V: Clone>(
-    cache: &Cache<K, V>,
-    key: K,
-    ask: impl FnOnce() -> Result<V, NameError>,
-) -> Result<V, NameError> {
-    cache.borrow_mut().entry(key).or_insert_with(ask).clone()
 }
 
 #[cfg(test)]

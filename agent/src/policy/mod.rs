@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 pub use compile::{CompileError, KernelTables, compile};
 pub use endpoint::{Endpoint, EndpointName, Existing, NameRefused, PortSpan, Protocol};
 pub use load::{Loaded, load, load_as, load_texts};
-pub use names::{NameError, Names, SystemNames};
+pub use names::{NameError, Names, Remembered, SystemNames};
 pub use rule::{
     Action, DEFAULT_HOLD, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry, Rule, RuleName,
     Scope, Terms, UserSelector,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Who the names in a policy are, as the host's name services tell (nsswitch.conf(5)).
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::fs::File;
+use std::hash::Hash;
 use std::io::{self, Read as _};
 
 use nix::errno::Errno;
@@ -112,6 +114,74 @@ impl Names for SystemNames {
         }
         Ok(members.into_iter().collect())
     }
+}
+
+/// Name services whose answers are remembered until they are to be forgotten: thousands of
+/// attempts that are judged at one go cost one question, which may go over the network.
+#[derive(Debug, Default)]
+pub struct Remembered<N> {
+    names: N,
+    uids: Answers<String, Option<Uid>>,
+    users: Answers<Uid, Option<String>>,
+    gids: Answers<String, Option<Gid>>,
+    groups: Answers<Uid, Vec<Gid>>,
+}
+
+/// What was asked, and the answer.
+pub(super) type Answers<K, V> = RefCell<HashMap<K, Result<V, NameError>>>;
+
+impl<N: Names> Remembered<N> {
+    /// Asks these.
+    #[must_use]
+    pub fn new(names: N) -> Self {
+        Self {
+            names,
+            uids: RefCell::default(),
+            users: RefCell::default(),
+            gids: RefCell::default(),
+            groups: RefCell::default(),
+        }
+    }
+
+    /// Forgets all answers, errors included.
+    pub fn forget(&mut self) {
+        self.uids.get_mut().clear();
+        self.users.get_mut().clear();
+        self.gids.get_mut().clear();
+        self.groups.get_mut().clear();
+    }
+}
+
+impl<N: Names> Names for Remembered<N> {
+    fn uid_of(&self, user: &str) -> Result<Option<Uid>, NameError> {
+        remembered(&self.uids, user.to_owned(), || self.names.uid_of(user))
+    }
+
+    fn name_of(&self, uid: Uid) -> Result<Option<String>, NameError> {
+        remembered(&self.users, uid, || self.names.name_of(uid))
+    }
+
+    fn gid_of(&self, group: &str) -> Result<Option<Gid>, NameError> {
+        remembered(&self.gids, group.to_owned(), || self.names.gid_of(group))
+    }
+
+    fn groups_of(&self, uid: Uid) -> Result<Vec<Gid>, NameError> {
+        remembered(&self.groups, uid, || self.names.groups_of(uid))
+    }
+
+    /// Asked anew each time: only a reload lists members.
+    fn members_of(&self, group: &str) -> Result<Vec<Uid>, NameError> {
+        self.names.members_of(group)
+    }
+}
+
+/// The answer that is known, or else asks.
+pub(super) fn remembered<K: Eq + Hash, V: Clone>(
+    answers: &Answers<K, V>,
+    key: K,
+    ask: impl FnOnce() -> Result<V, NameError>,
+) -> Result<V, NameError> {
+    answers.borrow_mut().entry(key).or_insert_with(ask).clone()
 }
 
 fn user_with(uid: Uid) -> Result<Option<User>, NameError> {

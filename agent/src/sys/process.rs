@@ -29,9 +29,9 @@ pub fn harden() -> Result<(), ProcessError> {
     Ok(())
 }
 
-/// Lifts the limit of open descriptors to what this process may have. A connection that waits
-/// takes three, and one user may have a thousand of them; the usual limit is 1024
-/// (systemd.exec(5)).
+/// Lifts the limit of open descriptors to what this process may have. A process with connections
+/// that wait takes three, however many they are, and a host may have thousands of processes; the
+/// usual limit is 1024 (systemd.exec(5)).
 ///
 /// # Errors
 /// If the kernel refuses.

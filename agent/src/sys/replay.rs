@@ -2,17 +2,18 @@
 //! Sends a captured SYN once more, so that an approved connect goes on at once instead of at
 //! its next retransmission.
 //!
-//! A replay is an acceleration, never a need: what can't be replayed (another interface than
-//! routing would choose, a source route, an IPsec header) is released all the same, and the
+//! A replay is an acceleration, never a need: what can't be replayed (a source route, an IPsec
+//! header) is released all the same, and the
 //! client's own retransmission does the rest.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage,
+    sendmsg, socket,
 };
 
 use super::socket::cookie_of;
@@ -90,17 +91,44 @@ impl Replayer {
             SocketAddr::V4(_) => &self.v4,
             SocketAddr::V6(_) => &self.v6,
         };
-        let sent = sendto(
+        // A socket that is bound to an interface speaks through that one, whatever the routes say.
+        let index = packet.interface();
+        let (v4, v6) = (v4_through(index), v6_through(index));
+        let through = match to {
+            _ if index == 0 => None,
+            SocketAddr::V4(_) => Some(ControlMessage::Ipv4PacketInfo(&v4)),
+            SocketAddr::V6(_) => Some(ControlMessage::Ipv6PacketInfo(&v6)),
+        };
+        let sent = sendmsg(
             socket.as_raw_fd(),
-            packet.bytes(),
-            &SockaddrStorage::from(to),
+            &[IoSlice::new(packet.bytes())],
+            through.as_slice(),
             MsgFlags::MSG_DONTWAIT,
+            Some(&SockaddrStorage::from(to)),
         )
         .map_err(|error: Errno| failed(error.into()))?;
         if sent != packet.bytes().len() {
             return Err(failed(io::ErrorKind::WriteZero.into()));
         }
         Ok(())
+    }
+}
+
+/// `IP_PKTINFO` of ip(7): through this interface, and nothing else.
+fn v4_through(interface: u32) -> libc::in_pktinfo {
+    let none = libc::in_addr { s_addr: 0 };
+    libc::in_pktinfo {
+        ipi_ifindex: i32::try_from(interface).unwrap_or(0),
+        ipi_spec_dst: none,
+        ipi_addr: none,
+    }
+}
+
+/// `IPV6_PKTINFO` of ipv6(7), likewise.
+fn v6_through(interface: u32) -> libc::in6_pktinfo {
+    libc::in6_pktinfo {
+        ipi6_addr: libc::in6_addr { s6_addr: [0; 16] },
+        ipi6_ifindex: interface,
     }
 }
 

@@ -278,8 +278,8 @@ fn a_real_process_is_told_on_its_own_terminal() {
     let ready = child.stdout.as_mut().unwrap();
     ready.read_exact(&mut [0; 6]).unwrap();
     let procfs = ProcFs::new();
-    let classifier = Classifier::new(procfs.clone(), "/user.slice");
-    let classified = classifier.classify(&attempt_of(child.id()));
+    let mut classifier = Classifier::new(procfs.clone(), "/user.slice");
+    let classified = classifier.classify(&attempt_of(child.id()), now().boot);
     let process = classified.process().unwrap();
     assert_eq!(
         process.terminal.unwrap().tty.to_string(),

@@ -34,6 +34,7 @@ pub struct SynPacket {
     bytes: Vec<u8>,
     source: SocketAddr,
     destination: SocketAddr,
+    interface: u32,
 }
 
 /// Why bytes are no replayable SYN.
@@ -103,7 +104,20 @@ impl SynPacket {
             bytes,
             source: SocketAddr::new(network.source, source_port),
             destination: SocketAddr::new(network.destination, destination_port),
+            interface: 0,
         })
+    }
+
+    /// The SYN of a socket that is bound to this interface; 0 for none, as it is before.
+    #[must_use]
+    pub fn bound_to(self, interface: u32) -> Self {
+        Self { interface, ..self }
+    }
+
+    /// The interface that its socket is bound to, or 0.
+    #[must_use]
+    pub fn interface(&self) -> u32 {
+        self.interface
     }
 
     /// Who connects.

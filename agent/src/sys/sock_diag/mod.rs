@@ -156,7 +156,12 @@ pub struct TcpSocket {
 impl TcpSocket {
     /// The socket of a connect that is under way, as its SYN tells it.
     #[must_use]
-    pub fn connecting(local: SocketAddr, remote: SocketAddr, cookie: SocketCookie) -> Self {
+    pub fn connecting(
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookie: SocketCookie,
+        interface: u32,
+    ) -> Self {
         let state = TcpState::SynSent;
         Self {
             local,
@@ -168,7 +173,7 @@ impl TcpSocket {
             transport: Transport::Tcp,
             cgroup: None,
             storage: None,
-            interface: 0,
+            interface,
         }
     }
 }
@@ -236,38 +241,84 @@ pub fn destroy(socket: &TcpSocket) -> Result<Destroyed, DiagError> {
     destroy_over(&mut Connection::open()?, socket)
 }
 
-/// Destroys the sockets with these cookies, in either family, and returns the cookies of
-/// those that it destroyed. The others are in another namespace or were gone already.
-///
-/// # Errors
-/// The first one that was met. Every socket that was found has been tried all the same.
-pub fn destroy_by_cookies(cookies: &[SocketCookie]) -> Result<Vec<SocketCookie>, DiagError> {
-    if cookies.is_empty() {
-        return Ok(Vec::new());
+/// A conversation with the kernel about the sockets of the network namespace in which it was
+/// opened. Who keeps one needs no further descriptor to end connections.
+pub struct SockDiag(Connection);
+
+impl SockDiag {
+    /// Opens one for the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// If no netlink socket can be had.
+    pub fn open() -> Result<Self, DiagError> {
+        Connection::open().map(Self)
     }
-    let wanted: HashSet<_> = cookies.iter().copied().collect();
-    let mut connection = Connection::open()?;
-    let mut destroyed = Vec::new();
-    let mut failed = None;
-    for family in [Family::V4, Family::V6] {
-        let found = connection.dump(Listing::live_tcp(family), MAX_SOCKETS, |socket| {
-            wanted.contains(&socket.cookie)
+
+    /// The cookies of all sockets that are in their connect, in either family.
+    ///
+    /// # Errors
+    /// As [`list`].
+    pub fn connecting(&mut self) -> Result<HashSet<SocketCookie>, DiagError> {
+        let connecting = TcpStates::of(&[TcpState::SynSent]);
+        let mut cookies = HashSet::new();
+        for family in [Family::V4, Family::V6] {
+            let listing = Listing {
+                states: connecting,
+                ..Listing::live_tcp(family)
+            };
+            let sockets = self.0.dump(listing, MAX_SOCKETS, |_| true)?;
+            cookies.extend(sockets.iter().map(|socket| socket.cookie));
+        }
+        Ok(cookies)
+    }
+
+    /// Destroys each of these very sockets, as [`destroy`] does. Returns those that it could
+    /// not destroy, and why.
+    pub fn destroy_each(&mut self, sockets: &[TcpSocket]) -> Vec<(SocketCookie, DiagError)> {
+        let failed = sockets.iter().filter_map(|socket| {
+            let error = destroy_over(&mut self.0, socket).err()?;
+            Some((socket.cookie, error))
         });
-        let found = found.unwrap_or_else(|error| {
-            failed.get_or_insert(error);
-            Vec::new()
-        });
-        for socket in found {
-            match destroy_over(&mut connection, &socket) {
-                Ok(Destroyed::Yes) => destroyed.push(socket.cookie),
-                Ok(Destroyed::Gone) => {}
-                Err(error) => {
-                    failed.get_or_insert(error);
+        failed.collect()
+    }
+
+    /// Destroys the sockets with these cookies, in either family, and returns the cookies of
+    /// those that it destroyed. The others are in another namespace or were gone already.
+    ///
+    /// # Errors
+    /// The first one that was met. Every socket that was found has been tried all the same.
+    pub fn destroy_by_cookies(
+        &mut self,
+        cookies: &[SocketCookie],
+    ) -> Result<Vec<SocketCookie>, DiagError> {
+        if cookies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted: HashSet<_> = cookies.iter().copied().collect();
+        let mut destroyed = Vec::new();
+        let mut failed = None;
+        for family in [Family::V4, Family::V6] {
+            let found = self
+                .0
+                .dump(Listing::live_tcp(family), MAX_SOCKETS, |socket| {
+                    wanted.contains(&socket.cookie)
+                });
+            let found = found.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                Vec::new()
+            });
+            for socket in found {
+                match destroy_over(&mut self.0, &socket) {
+                    Ok(Destroyed::Yes) => destroyed.push(socket.cookie),
+                    Ok(Destroyed::Gone) => {}
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                    }
                 }
             }
         }
+        failed.map_or(Ok(destroyed), Err)
     }
-    failed.map_or(Ok(destroyed), Err)
 }
 
 /// Asks whether [`destroy`] works here, by destroying a socket that does not exist. For the

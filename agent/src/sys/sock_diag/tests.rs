@@ -130,7 +130,10 @@ fn sockets_are_destroyed_by_cookie_in_both_families_and_no_others() {
     let (mut other, mut peer) = pair("127.0.0.1");
     let mut cookies = [cookie_of(&first).unwrap(), cookie_of(&second).unwrap()];
     let unknown = SocketCookie(u64::MAX);
-    let mut destroyed = destroy_by_cookies(&[cookies[0], unknown, cookies[1]]).unwrap();
+    let mut destroyed = SockDiag::open()
+        .unwrap()
+        .destroy_by_cookies(&[cookies[0], unknown, cookies[1]])
+        .unwrap();
     cookies.sort();
     destroyed.sort();
     assert_eq!(destroyed, cookies);
@@ -138,8 +141,17 @@ fn sockets_are_destroyed_by_cookie_in_both_families_and_no_others() {
     assert_aborted(&mut second);
     other.write_all(b"x").unwrap();
     peer.read_exact(&mut [0]).unwrap();
-    assert_eq!(destroy_by_cookies(&cookies).unwrap(), []);
-    assert_eq!(destroy_by_cookies(&[]).unwrap(), []);
+    assert_eq!(
+        SockDiag::open()
+            .unwrap()
+            .destroy_by_cookies(&cookies)
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        SockDiag::open().unwrap().destroy_by_cookies(&[]).unwrap(),
+        []
+    );
 }
 
 #[test]
@@ -149,7 +161,13 @@ fn a_connection_to_a_mapped_address_is_destroyed_too() {
     let mapped: SocketAddr = format!("[::ffff:127.0.0.1]:{port}").parse().unwrap();
     let mut client = TcpStream::connect(mapped).unwrap();
     let cookie = cookie_of(&client).unwrap();
-    assert_eq!(destroy_by_cookies(&[cookie]).unwrap(), [cookie]);
+    assert_eq!(
+        SockDiag::open()
+            .unwrap()
+            .destroy_by_cookies(&[cookie])
+            .unwrap(),
+        [cookie]
+    );
     assert_aborted(&mut client);
 }
 
@@ -185,7 +203,13 @@ fn a_connect_that_waits_for_its_answer_is_destroyed() {
     let cookie = cookie_of(&waiting).unwrap();
     let syn_sent = TcpStates::of(&[TcpState::SynSent]);
     assert!(find(Family::V4, syn_sent, cookie).is_some());
-    assert_eq!(destroy_by_cookies(&[cookie]).unwrap(), [cookie]);
+    assert_eq!(
+        SockDiag::open()
+            .unwrap()
+            .destroy_by_cookies(&[cookie])
+            .unwrap(),
+        [cookie]
+    );
     let waiting = TcpStream::from(waiting);
     let error = waiting.take_error().unwrap().unwrap();
     assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
