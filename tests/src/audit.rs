@@ -73,6 +73,15 @@ impl Records {
             .collect()
     }
 
+    /// How much of any of these kinds was lost, as the log says.
+    #[must_use]
+    pub fn lost(&self, kinds: &[&str]) -> u64 {
+        let lost = self.of("events-lost").into_iter();
+        lost.filter(|record| kinds.iter().any(|kind| record["kind"] == *kind))
+            .map(|record| record["count"].as_u64().unwrap())
+            .sum()
+    }
+
     /// The only record of an event.
     ///
     /// # Panics

@@ -219,6 +219,18 @@ impl Host {
         });
     }
 
+    /// How often the agent has counted a fault of any of these kinds, as root sees it.
+    #[track_caller]
+    #[must_use]
+    pub fn faults(&self, kinds: &[&str]) -> u64 {
+        let status = self.stile(ROOT, &["status", "--json"]).json();
+        let counted = status["faults"].as_array().unwrap().iter();
+        counted
+            .filter(|fault| kinds.iter().any(|kind| fault[0] == *kind))
+            .map(|fault| fault[1].as_u64().unwrap())
+            .sum()
+    }
+
     /// Runs `stile audit verify` on this log, as root.
     #[track_caller]
     pub fn verify_audit(&self, log: &std::path::Path) -> Said {

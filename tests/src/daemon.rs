@@ -137,6 +137,36 @@ impl Daemon {
     }
 }
 
+/// What a process takes of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Resident memory, in KiB.
+    pub resident: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Footprint {
+    /// That of a living process, from /proc (proc(5)).
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        let entries = |folder: &str| {
+            let entries = fs::read_dir(format!("/proc/{pid}/{folder}"));
+            entries.unwrap().count()
+        };
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        Self {
+            resident: resident.unwrap().parse().unwrap(),
+            descriptors: entries("fd"),
+            threads: entries("task"),
+        }
+    }
+}
+
 /// The log from this byte on.
 fn since(log: &Path, byte: u64) -> String {
     let bytes = fs::read(log).unwrap();

@@ -245,6 +245,11 @@ impl Host {
         self.daemon.as_ref().unwrap().process.pid()
     }
 
+    /// True until the daemon has ended.
+    pub fn is_running(&mut self) -> bool {
+        self.daemon.as_mut().unwrap().process.ended().is_none()
+    }
+
     /// Sends the daemon a signal.
     pub fn signal(&self, signal: Signal) {
         self.daemon.as_ref().unwrap().process.signal(signal);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Tests that can't run where they are.
+//! What tests say past the harness, which keeps the output of a test that passes to itself.
 
 use std::fs;
 use std::io::Write as _;
@@ -43,4 +43,15 @@ pub fn has_mptcp() -> bool {
 #[must_use]
 pub fn has_postgres() -> bool {
     postgres_bin("initdb").is_file()
+}
+
+/// Tells a number that a test has measured, which is no reason to fail: it depends on the machine.
+///
+/// # Panics
+/// Outside of a test's own thread, which has the test's name.
+pub fn measured(what: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap();
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "\n{name}: {what}").unwrap();
 }
