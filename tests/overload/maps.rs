@@ -11,7 +11,10 @@ struct Bytes<const K: usize, const V: usize>(HashMap<MapData, [u8; K], [u8; V]>)
 
 impl<const K: usize, const V: usize> Bytes<K, V> {
     fn open(host: &Host, name: &str) -> Self {
-        let pin = host.pins().join(format!("v{}", stile_common::ABI_VERSION)).join(name);
+        let pin = host
+            .pins()
+            .join(format!("v{}", stile_common::ABI_VERSION))
+            .join(name);
         let map = Map::from_map_data(MapData::from_pin(pin).unwrap()).unwrap();
         Self(HashMap::try_from(map).unwrap())
     }

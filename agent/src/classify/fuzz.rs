@@ -8,6 +8,7 @@ use stile_common::{Attempt, UID_ANY, UID_UNKNOWN};
 use super::procfs::{parse_stat, parse_uids};
 use super::session::{cgroup_path, unit_of};
 use super::{Classifier, ProcFs, Subject};
+use crate::clock::BootTime;
 use crate::sys::cgroup::cgroup2_mounts;
 
 /// The same bytes as `stat`, `status`, `cgroup` and `mountinfo`.
@@ -36,8 +37,8 @@ pub(crate) fn fuzz(data: &[u8]) {
 
 /// An attempt of a process that isn't there.
 pub(crate) fn fuzz_attempt(attempt: &Attempt) {
-    let classifier = Classifier::new(ProcFs::at("/nonexistent"), "/user.slice");
-    let classified = classifier.classify(attempt);
+    let mut classifier = Classifier::new(ProcFs::at("/nonexistent"), "/user.slice");
+    let classified = classifier.classify(attempt, BootTime(attempt.boot_ns));
     assert!(classified.process().is_none());
     assert_is_shown_safely(&classified.comm(), 64);
     assert_eq!(classified.destination.port(), attempt.port);
