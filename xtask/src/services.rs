@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The programs of others that tests and demo talk to: PostgreSQL, a D-Bus daemon, tmux.
+//! The programs of others that tests and demo talk to: PostgreSQL, a D-Bus daemon, tmux, and
+//! what connects for others.
 
 use std::path::{Path, PathBuf};
 
@@ -87,4 +88,40 @@ pub(crate) fn program(name: &str, package: &str, consent: Consent) -> Result<Pat
     }
     host::apt_install(&[package], consent)?;
     workspace::which(name).with_context(|| format!("{package} was installed, but has no {name}"))
+}
+
+/// Programs that connect for others, and what sets up networks for them: each with what Debian
+/// calls its package. sshd lies in root's part of PATH.
+const RELAYS: [(&str, &str); 6] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("socat", "socat"),
+    ("pasta", "passt"),
+    ("slirp4netns", "slirp4netns"),
+    ("/usr/sbin/sshd", "openssh-server"),
+];
+
+/// Offers to install what the tests of relays use. Without one of them, its tests say that they
+/// can't run.
+pub(crate) fn relays(consent: Consent) {
+    let is_missing = |program: &str| workspace::which(program).is_none();
+    let missing: Vec<&str> = RELAYS
+        .into_iter()
+        .filter_map(|(program, package)| is_missing(program).then_some(package))
+        .collect();
+    if missing.is_empty() {
+        return say::done("programs that relay connections");
+    }
+    if !host::has_apt() {
+        return say::note(format!(
+            "some tests can't run without {}",
+            missing.join(", ")
+        ));
+    }
+    if missing.contains(&"openssh-server") {
+        say::note("Debian's openssh-server starts an SSH server; the tests use one of their own");
+    }
+    if let Err(error) = host::apt_install(&missing, consent) {
+        say::note(format!("some tests can't run: {error:#}"));
+    }
 }
