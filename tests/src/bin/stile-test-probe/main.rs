@@ -8,6 +8,7 @@ mod ip_options;
 mod load;
 mod packet;
 mod passing;
+mod processes;
 mod raw;
 mod sys;
 mod tcp;
@@ -44,6 +45,7 @@ const MODULES: &[Module] = &[
     ip_options::try_way,
     raw::try_way,
     passing::try_way,
+    processes::try_way,
     load::try_way,
 ];
 

@@ -8,15 +8,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketType, ipproto,
+    SendAncillaryMessage, SendFlags, SocketType,
 };
 
-use crate::{Done, connect_then_send, socket};
+use crate::{Done, PAYLOAD, connect_then_send, kept, send_to, socket};
 
 pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
     let done = match (way, addresses) {
-        ("pass-a-socket", []) => pass_a_socket(),
+        ("pass-a-socket", []) => pass_a_socket(SocketType::STREAM, None),
+        ("pass-a-udp-socket", []) => pass_a_socket(SocketType::DGRAM, None),
+        ("pass-a-connected-socket", &[to]) => pass_a_socket(SocketType::STREAM, Some(to)),
+        ("pass-a-connected-udp-socket", &[to]) => pass_a_socket(SocketType::DGRAM, Some(to)),
         ("received-socket", &[to]) => connect_with_received(to),
+        ("received-socket-reconnect", &[to]) => reconnect_received(to),
+        ("received-socket-sendto", &[to]) => send_with_received(Some(to)),
+        ("received-socket-send", []) => send_with_received(None),
         _ => return None,
     };
     Some(done)
@@ -26,9 +32,29 @@ fn connect_with_received(to: SocketAddr) -> Done {
     connect_then_send(&receive_a_socket()?, to)
 }
 
-/// Makes a TCP socket and sends it to whoever has the other end of stdin.
-fn pass_a_socket() -> Done {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::TCP))?;
+fn reconnect_received(to: SocketAddr) -> Done {
+    let socket = receive_a_socket()?;
+    net::connect_unspec(&socket)?;
+    connect_then_send(&socket, to)
+}
+
+/// Sends on the socket as it came, or to this address.
+fn send_with_received(to: Option<SocketAddr>) -> Done {
+    let socket = receive_a_socket()?;
+    if let Some(to) = to {
+        return send_to(socket, to);
+    }
+    net::send(&socket, PAYLOAD, SendFlags::NOSIGNAL)?;
+    kept(socket)
+}
+
+/// Makes a socket, connects it if there is an address, and sends it to whoever has the other
+/// end of stdin.
+fn pass_a_socket(kind: SocketType, to: Option<SocketAddr>) -> Done {
+    let socket = socket(AddressFamily::INET, kind, None)?;
+    if let Some(to) = to {
+        net::connect(&socket, &to)?;
+    }
     let sockets = [socket.as_fd()];
     let mut space = [const { std::mem::MaybeUninit::uninit() }; rustix::cmsg_space!(ScmRights(1))];
     let mut message = SendAncillaryBuffer::new(&mut space);
