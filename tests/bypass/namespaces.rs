@@ -119,14 +119,13 @@ fn a_subordinate_uid_of_alices_is_hers_in_her_session() {
 /// Where cron's jobs run: only their uid tells whose they are.
 const CRON: &str = "system.slice/cron.service";
 
+/// It is a uid of its own, which only root can answer for.
 #[test]
-fn a_subordinate_uid_outside_of_sessions_is_held_if_it_is_gated() {
+fn a_subordinate_uid_of_alices_outside_of_sessions_is_held() {
     if !users_may_make(&["--user"]) {
         return cannot_run(FORBIDDEN);
     }
     let (mut host, server) = protected_host();
-    let settings = r#"gated_uids = ["1000-60000", "100000-165535"]"#;
-    std::fs::write(host.settings(), settings).expect("root may");
     let (_container, mut command) = with_a_subordinate_uid(&host, CRON, server.address());
     leads_to(&server, &mut command);
     host.start();
@@ -139,21 +138,6 @@ fn a_subordinate_uid_outside_of_sessions_is_held_if_it_is_gated() {
         .succeeded();
     assert_eq!(attempt.fate(), Fate::Error(Errno::ECONNABORTED));
     assert_eq!(seen(&server), before, "afterwards");
-}
-
-/// A limit: the default covers the uids of people, not those of their containers.
-#[test]
-fn a_subordinate_uid_outside_of_sessions_passes_unless_it_is_gated() {
-    if !users_may_make(&["--user"]) {
-        return cannot_run(FORBIDDEN);
-    }
-    let (mut host, server) = protected_host();
-    host.start();
-    let (_container, mut command) = with_a_subordinate_uid(&host, CRON, server.address());
-    assert_eq!(Probe::start(&mut command).fate(), Fate::Sent);
-    until("the server gets the data", || {
-        (server.bytes() > 0).then_some(())
-    });
 }
 
 /// S2: a grant ends by the host's clock, whatever a process may think of the time.

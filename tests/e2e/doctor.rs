@@ -69,7 +69,7 @@ fn root_sees_everything_of_a_gate_that_stands() {
         says(check(&report, name), "ok", "");
     }
     says(check(&report, "pins"), "ok", "a gate of this version");
-    says(check(&report, "attached"), "ok", "4 of 4 programs, to");
+    says(check(&report, "attached"), "ok", "6 of 6 programs, to");
     says(check(&report, "daemon"), "ok", "is enforcing, attached to");
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     assert_eq!(report["kernel"], release.trim());
@@ -111,7 +111,7 @@ fn a_daemon_that_does_not_run_is_named_with_its_remedy() {
             .contains("systemctl start stiled")
     );
     // The gate outlives it.
-    says(check(&report, "attached"), "ok", "4 of 4 programs, to");
+    says(check(&report, "attached"), "ok", "6 of 6 programs, to");
 }
 
 #[test]

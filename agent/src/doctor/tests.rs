@@ -258,12 +258,12 @@ fn a_gate_of_which_a_part_is_attached_lacks_the_rest() {
     for name in ["stile_egress", "stile_ingress", "stile_connect4"] {
         std::fs::write(links.join(name), "").unwrap();
     }
-    let text = "3 of 4 programs, to the cgroup with the id 0";
+    let text = "3 of 6 programs, to the cgroup with the id 0";
     assert_eq!(attached(), Found::Lacks(text.to_owned()));
     std::fs::write(links.join("stile_connect6"), "").unwrap();
     assert_eq!(
         attached(),
-        has("4 of 4 programs, to the cgroup with the id 0")
+        has("6 of 6 programs, to the cgroup with the id 0")
     );
 }
 

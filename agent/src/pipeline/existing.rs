@@ -109,8 +109,10 @@ impl Pipeline {
             Place::Session(owner) => Some(owner),
             Place::Elsewhere => {
                 let uid = found.uid.0;
-                let mut gated = self.settings.gated_uids.iter();
-                let is_gated = gated.any(|range| (range.first..=range.last).contains(&uid));
+                let is_gated = self
+                    .gated
+                    .iter()
+                    .any(|range| (range.first..=range.last).contains(&uid));
                 is_gated.then_some(Some(found.uid))
             }
         }

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stile_common::{BUDGET_OF_SESSION, fault};
+use stile_common::{BUDGET_OF_SESSION, UidRange, fault};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -69,6 +69,8 @@ pub struct Places {
 pub struct Pipeline {
     places: Places,
     settings: Settings,
+    /// The gated uids of the settings, and their subordinate ones.
+    gated: Vec<UidRange>,
     policy: Policy,
     max_hold: Duration,
     names: Remembered<SystemNames>,

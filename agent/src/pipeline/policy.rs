@@ -62,6 +62,12 @@ impl Pipeline {
         }
         self.gate.protect(tables)?;
         self.max_hold = tables.max_hold;
+        self.gated = policy::gated_uids(
+            &self.settings.gated_uids,
+            Path::new(policy::SUBUID),
+            &self.names,
+            MAX_UID_RANGES,
+        );
         self.gate.configure(self.config())?;
         Ok(())
     }
@@ -246,7 +252,7 @@ impl Pipeline {
     /// The gate's settings.
     fn config(&self) -> Config {
         let mut uids = [UidRange { first: 1, last: 0 }; MAX_UID_RANGES];
-        for (slot, range) in uids.iter_mut().zip(&self.settings.gated_uids) {
+        for (slot, range) in uids.iter_mut().zip(&self.gated) {
             *slot = *range;
         }
         let mut nat64 = [Nat64Prefix::default(); MAX_NAT64_PREFIXES];
@@ -273,7 +279,7 @@ impl Pipeline {
             generation: 0,
             user_slice_level,
             syn_count: syn_count(self.max_hold, linear_timeouts()),
-            uid_ranges: u32::try_from(self.settings.gated_uids.len()).unwrap_or(0),
+            uid_ranges: u32::try_from(self.gated.len()).unwrap_or(0),
             nat64_prefixes: u32::try_from(self.settings.nat64.len()).unwrap_or(0),
             uids,
             nat64,

@@ -156,6 +156,7 @@ impl Pipeline {
         let sockets = Sockets::open(&mut gate);
         let mut pipeline = Self {
             places,
+            gated: settings.gated_uids.clone(),
             settings,
             policy: loaded.policy,
             max_hold: tables.max_hold,

@@ -13,6 +13,7 @@ mod matching;
 pub mod names;
 mod read;
 mod rule;
+mod subordinate;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -30,6 +31,8 @@ pub use rule::{
     Action, DEFAULT_HOLD, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry, Rule, RuleName,
     Scope, Terms, UserSelector,
 };
+
+pub use subordinate::{SUBUID, gated_uids};
 
 pub(crate) use matching::{Match, Matcher};
 

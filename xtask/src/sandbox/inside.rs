@@ -86,7 +86,7 @@ fn lay_over_etc(etc: &Path, work: &Path) -> Result<()> {
     if mount_fs("overlay", Path::new("/etc"), Some(&data)).is_ok() {
         return Ok(());
     }
-    for file in ["passwd", "group"] {
+    for file in ["passwd", "group", "subuid"] {
         bind(&etc.join(file), &Path::new("/etc").join(file))?;
     }
     Ok(())

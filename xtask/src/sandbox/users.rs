@@ -39,10 +39,14 @@ const DBA: (&str, u32) = ("dba", 42010);
 /// All of them.
 const USERS: [User; 3] = [ALICE, BOB, POSTGRES];
 
-/// Writes `passwd` and `group` into `etc`, and makes the homes.
+/// subuid(5): the uids of alice's containers.
+const SUBUID: &str = "alice:100000:65536\n";
+
+/// Writes `passwd`, `group` and `subuid` into `etc`, and makes the homes.
 pub(super) fn create(etc: &Path, home: &Path) -> Result<()> {
     write(&etc.join("passwd"), &passwd(&read("/etc/passwd")?, home))?;
     write(&etc.join("group"), &group(&read("/etc/group")?))?;
+    write(&etc.join("subuid"), SUBUID)?;
     for user in USERS {
         let folder = home.join(user.name);
         std::fs::create_dir_all(&folder)
