@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::apt::{Archive, Stanza};
@@ -70,7 +70,7 @@ pub(super) fn prepare(base: &Path, series: Series) -> Result<Found> {
     let Some((archive, packages)) = find(base, &series)? else {
         let suites = series.suites.join(" or ");
         return Ok(Found::NotAvailable(format!(
-            "{suites} has no package of it"
+            "no package of it can be had from {suites}"
         )));
     };
     let folder = base.join("kernels").join(series.name);
@@ -123,10 +123,10 @@ fn remembered(folder: &Path) -> Option<Facts> {
     serde_json::from_str(&fs::read_to_string(facts_file(folder)).ok()?).ok()
 }
 
-/// The newest kernel of a series in any of its suites: its packages, the image first.
+/// The newest kernel of a series in any of its suites that can be read: its packages, the image
+/// first.
 fn find(base: &Path, series: &Series) -> Result<Option<(Archive, Vec<Stanza>)>> {
     let mut best: Option<(Archive, Stanza)> = None;
-    let mut opened = false;
     for suite in series.suites {
         let archive = match Archive::open(&base.join("apt"), suite) {
             Ok(archive) => archive,
@@ -135,7 +135,6 @@ fn find(base: &Path, series: &Series) -> Result<Option<(Archive, Vec<Stanza>)>> 
                 continue;
             }
         };
-        opened = true;
         let images = archive.names("linux-image-")?.into_iter();
         for name in images.filter(|name| is_image(name)) {
             for image in archive.show(&name) {
@@ -149,9 +148,6 @@ fn find(base: &Path, series: &Series) -> Result<Option<(Archive, Vec<Stanza>)>> 
                 }
             }
         }
-    }
-    if !opened {
-        bail!("no package list could be read");
     }
     Ok(best.map(|(archive, image)| {
         let packages = with_parts(&archive, image);
