@@ -196,7 +196,8 @@ fn furnish(workspace: &Workspace, plan: &Plan, options: &Options) -> Result<Gues
     let mut files = plan.end_to_end.files();
     files.push(xtask.clone());
     programs::add(&root, &files)?;
-    for name in ["packaging", "tests"] {
+    // What tests read of the sources.
+    for name in ["packaging", "tests", "agent-gate", "fuzz/corpus"] {
         programs::add_folder(&root, &workspace.root.join(name))?;
     }
     fs::write(root.join(PLAN), serde_json::to_string(plan)?).context("could not write the plan")?;
