@@ -6,9 +6,6 @@ use crate::assert_layout;
 /// Most ranges of gated uids that a [`Config`] holds.
 pub const MAX_UID_RANGES: usize = 16;
 
-/// Most NAT64 prefixes that a [`Config`] holds.
-pub const MAX_NAT64_PREFIXES: usize = 4;
-
 /// The subject of a [`FirstKey`] that stands for everybody who has no entry of their own.
 ///
 /// `(uid_t)-1` is never a real uid (`setresuid(2)`).
@@ -28,17 +25,6 @@ pub struct UidRange {
     pub last: u32,
 }
 assert_layout!(UidRange, 8, 4);
-
-/// A prefix below which IPv6 addresses stand for IPv4 addresses (RFC 6052).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nat64Prefix {
-    /// The prefix, in network byte order; zero beyond `len`.
-    pub words: [u32; 4],
-    /// Its length in bits: 32, 40, 48, 56, 64 or 96 (RFC 6052 2.2); 0 is no prefix.
-    pub len: u32,
-}
-assert_layout!(Nat64Prefix, 20, 4);
 
 /// The gate's settings, one element of the map `CONFIG`.
 #[repr(C)]
@@ -67,14 +53,12 @@ pub struct Config {
     pub syn_count: u32,
     /// How many of `uids` count.
     pub uid_ranges: u32,
-    /// How many of `nat64` count.
-    pub nat64_prefixes: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Gated uids.
     pub uids: [UidRange; MAX_UID_RANGES],
-    /// What NAT64 translates on the way.
-    pub nat64: [Nat64Prefix; MAX_NAT64_PREFIXES],
 }
-assert_layout!(Config, 64 + 8 * MAX_UID_RANGES + 20 * MAX_NAT64_PREFIXES, 8);
+assert_layout!(Config, 64 + 8 * MAX_UID_RANGES, 8);
 
 /// Key of the map `FIRST`: what happens when this subject first reaches this endpoint.
 #[repr(C)]

@@ -17,10 +17,7 @@ mod socket;
 #[cfg(feature = "user")]
 mod user;
 
-pub use config::{
-    Config, FirstKey, MAX_NAT64_PREFIXES, MAX_UID_RANGES, Nat64Prefix, UID_ANY, UID_UNKNOWN,
-    UidRange, first,
-};
+pub use config::{Config, FirstKey, MAX_UID_RANGES, UID_ANY, UID_UNKNOWN, UidRange, first};
 pub use grant::{BUDGET_OF_SESSION, Budget, ENDPOINT_ANY, GrantKey, GrantValue, scope};
 pub use port::{MAX_CLASS_PORTS, PORT_UNKNOWN, PortClass, PortRange, protocol};
 pub use record::{

@@ -42,16 +42,9 @@ pub fn judge(context: &SkBuffContext, direction: Direction) -> i32 {
         let is_stale = state.epoch != generation();
         match state.verdict {
             verdict::GRANTED => return granted(skb, state),
-            verdict::HELD => {
-                if release(skb, state) {
-                    return ALLOW;
-                }
-                if !is_stale {
-                    return park(skb, sk, state, direction);
-                }
-            }
+            verdict::HELD if !is_stale => return held(skb, sk, state, direction),
             verdict::EXEMPT if !is_stale => return ALLOW,
-            verdict::EXEMPT => {}
+            verdict::HELD | verdict::EXEMPT => {}
             _ => return REFUSE,
         }
     }
@@ -62,7 +55,7 @@ pub fn judge(context: &SkBuffContext, direction: Direction) -> i32 {
             state.epoch = generation();
             ALLOW
         }
-        (_, Some(state)) if state.verdict == verdict::HELD => park(skb, sk, state, direction),
+        (_, Some(state)) if state.verdict == verdict::HELD => held(skb, sk, state, direction),
         (Packet::Free | Packet::Granted, _) => ALLOW,
         (Packet::Drop(fault), _) => {
             count(fault);
@@ -115,14 +108,17 @@ fn granted(skb: *mut __sk_buff, state: &mut SocketState) -> i32 {
     REFUSE
 }
 
-/// Stays parked, and hands out its first SYN.
+/// Goes on if a grant has come, else stays parked and hands out its first SYN.
 #[inline(always)]
-fn park(
+fn held(
     skb: *mut __sk_buff,
     sk: *mut bpf_sock,
     state: &mut SocketState,
     direction: Direction,
 ) -> i32 {
+    if release(skb, state) {
+        return ALLOW;
+    }
     if state.captured == 0 && direction == Direction::Leaving {
         if capture(skb, sk) {
             state.captured = 1;

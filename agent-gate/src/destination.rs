@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 //! Where a connection really goes.
 
-use stile_common::{Nat64Prefix, protocol};
+use stile_common::protocol;
 
 /// An address as the network will see it, in the one form in which records carry addresses:
 /// IPv4 is `::ffff:a.b.c.d`, whichever way it was given. Four words in network byte order;
@@ -53,31 +53,6 @@ impl Address {
     pub fn v4(&self) -> Option<[u8; 4]> {
         let [a, b, c, d] = self.0;
         (a == 0 && b == 0 && c == MAPPED).then_some(d.to_ne_bytes())
-    }
-
-    /// The IPv4 address that this one stands for below a NAT64 prefix: its 32 bits follow the
-    /// prefix, around the byte 8, which they leave out (RFC 6052 2.2).
-    #[inline(always)]
-    #[must_use]
-    pub fn behind(&self, nat64: &Nat64Prefix) -> Option<Self> {
-        let [a, b, c, d] = self.0;
-        let [p, q, r, _] = nat64.words;
-        let words = [a, b, c, d].map(u32::from_be);
-        if a != p {
-            return None;
-        }
-        let embedded = match nat64.len {
-            32 => words[1],
-            40 if (b ^ q) & u32::from_be(0xff00_0000) == 0 => words[1] << 8 | words[2] >> 16 & 0xff,
-            48 if (b ^ q) & u32::from_be(0xffff_0000) == 0 => {
-                words[1] << 16 | words[2] >> 8 & 0xffff
-            }
-            56 if (b ^ q) & u32::from_be(0xffff_ff00) == 0 => words[1] << 24 | words[2] & 0xff_ffff,
-            64 if b == q => words[2] << 8 | words[3] >> 24,
-            96 if b == q && c == r => words[3],
-            _ => return None,
-        };
-        Some(Self([0, 0, MAPPED, embedded.to_be()]))
     }
 
     /// The 16 bytes of a record or of a key of the IPv6 map.

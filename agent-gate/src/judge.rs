@@ -3,8 +3,8 @@
 
 use stile_common::{
     BUDGET_OF_SESSION, Config, ENDPOINT_ANY, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS,
-    MAX_NAT64_PREFIXES, MAX_UID_RANGES, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN,
-    fault, first, protocol, scope,
+    MAX_UID_RANGES, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN, fault, first,
+    protocol, scope,
 };
 
 use crate::destination::{Address, Destination};
@@ -178,7 +178,7 @@ pub fn key_of_socket(cookie: u64, endpoint: u32) -> GrantKey {
     }
 }
 
-/// The endpoint that a destination belongs to, if need be behind NAT64; 0 if none.
+/// The endpoint that a destination belongs to; 0 if none.
 ///
 /// # Errors
 /// [`fault::INCONSISTENT`] if the prefix names a class that isn't there.
@@ -187,38 +187,7 @@ pub fn endpoint_of(tables: &impl Tables, destination: &Destination) -> Result<u3
     if !destination.has_ports() {
         return Ok(0);
     }
-    let endpoint = endpoint_at(tables, &destination.address, destination)?;
-    if endpoint != 0 || destination.address.v4().is_some() {
-        return Ok(endpoint);
-    }
-    match embedded_v4(tables, &destination.address) {
-        Some(v4) => endpoint_at(tables, &v4, destination),
-        None => Ok(0),
-    }
-}
-
-/// The IPv4 address behind an IPv6 address, if a NAT64 prefix of the settings covers it.
-#[inline(always)]
-fn embedded_v4(tables: &impl Tables, address: &Address) -> Option<Address> {
-    let config = tables.config()?;
-    for (index, nat64) in config.nat64.iter().enumerate().take(MAX_NAT64_PREFIXES) {
-        if index as u32 >= config.nat64_prefixes {
-            break;
-        }
-        if let Some(v4) = address.behind(nat64) {
-            return Some(v4);
-        }
-    }
-    None
-}
-
-#[inline(always)]
-fn endpoint_at(
-    tables: &impl Tables,
-    address: &Address,
-    destination: &Destination,
-) -> Result<u32, u32> {
-    let Some(class) = tables.class_of(address) else {
+    let Some(class) = tables.class_of(&destination.address) else {
         return Ok(0);
     };
     let Some(class) = tables.class(class) else {

@@ -87,19 +87,25 @@ fn parse_v4(
 /// option count as well: walking the options is more than the kernel's verifier follows.
 #[inline(always)]
 fn may_be_routed(load: &impl Fn(u32) -> Option<[u8; 4]>, transport: u32) -> bool {
+    let mut found = 0;
     for word in 0..MAX_OPTION_WORDS {
         let at = FIXED_HEADER + word * 4;
         if at >= transport {
             break;
         }
         let Some(bytes) = load(at) else { break };
-        for byte in bytes {
-            if byte == LOOSE_SOURCE_ROUTE || byte == STRICT_SOURCE_ROUTE {
-                return true;
-            }
-        }
+        let word = u32::from_ne_bytes(bytes);
+        // Without a branch for each byte, all of which the verifier would follow.
+        found |= zero_bytes(word ^ u32::from_ne_bytes([LOOSE_SOURCE_ROUTE; 4]));
+        found |= zero_bytes(word ^ u32::from_ne_bytes([STRICT_SOURCE_ROUTE; 4]));
     }
-    false
+    found != 0
+}
+
+/// Not zero if a byte of the word is zero.
+#[inline(always)]
+fn zero_bytes(word: u32) -> u32 {
+    word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080
 }
 
 #[inline(always)]

@@ -6,9 +6,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 use stile_common::{
-    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_NAT64_PREFIXES, MAX_UID_RANGES,
-    Nat64Prefix, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UID_UNKNOWN, UidRange, fault, first,
-    protocol, scope,
+    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES, PORT_UNKNOWN,
+    PortClass, PortRange, UID_ANY, UID_UNKNOWN, UidRange, fault, first, protocol, scope,
 };
 
 use super::*;
@@ -93,11 +92,6 @@ fn config() -> Config {
         first: 1000,
         last: 2000,
     };
-    let mut nat64 = [Nat64Prefix::default(); MAX_NAT64_PREFIXES];
-    nat64[0] = Nat64Prefix {
-        words: [u32::from_be(0x0064_ff9b), 0, 0, 0],
-        len: 96,
-    };
     Config {
         user_slice: USER_SLICE,
         patience_ns: 0,
@@ -109,9 +103,8 @@ fn config() -> Config {
         user_slice_level: 1,
         syn_count: 0,
         uid_ranges: 1,
-        nat64_prefixes: 1,
+        reserved: 0,
         uids,
-        nat64,
     }
 }
 

@@ -20,8 +20,6 @@ pub(crate) struct Case {
 }
 
 pub(crate) const NOW: u64 = 1_000;
-const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
-const OTHER_NAT64: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
 const USER_SLICE: u64 = 50;
 const SESSIONS: [u64; 2] = [51, 52];
 const ENDPOINTS: std::ops::Range<u32> = 1..4;
@@ -158,7 +156,6 @@ prop_compose! {
         owners in prop::collection::vec(select(UIDS[..8].to_vec()), 0..3),
         gated in select(vec![vec![(1000, 2000)], vec![(5000, 5000), (1000, 1001), (2000, 1000)], vec![]]),
         user_slice in select(vec![Some((1, USER_SLICE)), Some((1, USER_SLICE)), Some((2, USER_SLICE)), None]),
-        nat64 in select(vec![vec![NAT64], vec![NAT64], vec![OTHER_NAT64, NAT64], vec![]]),
         configured in prop::bool::weighted(0.97),
     ) -> World {
         // A map has each key once; so have the lists.
@@ -169,7 +166,7 @@ prop_compose! {
         let mut seen = Vec::new();
         welcomes.retain(|(endpoint, who, _)| fresh(&mut seen, (*endpoint, *who)));
         let sessions = SESSIONS.into_iter().zip(owners).collect();
-        World { prefixes, grants, welcomes, sessions, gated, user_slice, nat64, configured, now: NOW }
+        World { prefixes, grants, welcomes, sessions, gated, user_slice, configured, now: NOW }
     }
 }
 
@@ -228,32 +225,11 @@ fn port_of(service: &Service, edge: Edge) -> u16 {
     }
 }
 
-/// How an IPv4 address is written.
-#[derive(Clone, Copy, Debug)]
-enum Spelling {
-    Plain,
-    Mapped,
-    /// Below a prefix of NAT64.
-    Behind(Ipv6Addr),
-}
-
-const SPELLINGS: [Spelling; 6] = [
-    Spelling::Plain,
-    Spelling::Plain,
-    Spelling::Mapped,
-    Spelling::Mapped,
-    Spelling::Behind(NAT64),
-    Spelling::Behind(OTHER_NAT64),
-];
-
 /// IPv4 addresses may be spelled as IPv6.
-fn spelled(address: IpAddr, spelling: Spelling) -> IpAddr {
-    match (address, spelling) {
-        (IpAddr::V4(v4), Spelling::Mapped) => IpAddr::V6(v4.to_ipv6_mapped()),
-        (IpAddr::V4(v4), Spelling::Behind(prefix)) => IpAddr::V6(Ipv6Addr::from_bits(
-            prefix.to_bits() | u128::from(v4.to_bits()),
-        )),
-        (other, _) => other,
+fn spelled(address: IpAddr, mapped: bool) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) if mapped => IpAddr::V6(v4.to_ipv6_mapped()),
+        other => other,
     }
 }
 
@@ -272,14 +248,14 @@ prop_compose! {
         (prefix, service) in any::<(Index, Index)>(),
         (at, port_at) in (select(EDGES.to_vec()), select(EDGES.to_vec())),
         special in prop::option::weighted(0.25, select(vec!["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1", "::2", "0.0.0.1", "::ffff:0:0:1"])),
-        spelling in select(SPELLINGS.to_vec()),
+        mapped in any::<bool>(),
         readable in prop::bool::weighted(0.9),
         transport in transport(),
     ) -> Case {
         let prefix = prefix.get(&world.prefixes).clone();
         let address = match special {
             Some(text) => text.parse().unwrap(),
-            None => spelled(edge_of(&prefix, at), spelling),
+            None => spelled(edge_of(&prefix, at), mapped),
         };
         let services = prefix.services.unwrap_or_default();
         let port = if services.is_empty() { 5432 } else { port_of(service.get(&services), port_at) };

@@ -26,7 +26,7 @@ const CASES: u32 = 8192;
 const ENOUGH: u32 = 20;
 
 /// What a run must have met.
-const SIGHTS: [&str; 28] = [
+const SIGHTS: [&str; 26] = [
     "unprotected",
     "exempt",
     "granted",
@@ -53,8 +53,6 @@ const SIGHTS: [&str; 28] = [
     "this host by a zero address",
     "outside of every prefix",
     "cut in time",
-    "protected behind NAT64",
-    "its own prefix before the one behind NAT64",
 ];
 
 /// What there is to see in a case and its answer.
@@ -166,14 +164,6 @@ fn sights(case: &Case, answer: &Answer) -> Vec<&'static str> {
             !protected && services().any(|service| service.last.wrapping_add(1) == port),
         );
     }
-    let behind = world.meant(target.address).get(1).copied();
-    let outer = world.prefix_of(address).is_some();
-    let inner = behind.is_some_and(|behind| world.prefix_of(behind).is_some());
-    see("protected behind NAT64", protected && inner && !outer);
-    see(
-        "its own prefix before the one behind NAT64",
-        protected && inner && outer,
-    );
     see("unreadable port", protected && target.port.is_none());
     see(
         "unreadable protocol",

@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use stile_common::{
-    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_NAT64_PREFIXES, MAX_UID_RANGES,
-    Nat64Prefix, PORT_UNKNOWN, PortClass, PortRange, UID_ANY, UidRange, fault, first, protocol,
-    scope,
+    Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES, PORT_UNKNOWN,
+    PortClass, PortRange, UID_ANY, UidRange, fault, first, protocol, scope,
 };
 use stile_gate::{Address, Destination, Process, Tables, Verdict};
 
@@ -116,18 +115,6 @@ fn config(world: &World) -> Config {
     for (slot, (first, last)) in uids.iter_mut().zip(&world.gated) {
         (slot.first, slot.last) = (*first, *last);
     }
-    // What lies behind the count must not count.
-    let everything = Nat64Prefix {
-        words: [0; 4],
-        len: 96,
-    };
-    let mut nat64 = [everything; MAX_NAT64_PREFIXES];
-    for (slot, prefix) in nat64.iter_mut().zip(&world.nat64) {
-        let octets = prefix.octets();
-        slot.words = [0, 4, 8, 12].map(|at| {
-            u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
-        });
-    }
     let (level, user_slice) = world.user_slice.unwrap_or((1, 0));
     Config {
         user_slice,
@@ -140,9 +127,8 @@ fn config(world: &World) -> Config {
         user_slice_level: u32::try_from(level).unwrap(),
         syn_count: 0,
         uid_ranges: u32::try_from(world.gated.len()).unwrap(),
-        nat64_prefixes: u32::try_from(world.nat64.len()).unwrap(),
+        reserved: 0,
         uids,
-        nat64,
     }
 }
 

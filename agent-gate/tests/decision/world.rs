@@ -78,8 +78,6 @@ pub(crate) struct World {
     pub(crate) gated: Vec<(u32, u32)>,
     /// Depth and id of `user.slice`, if the host has one.
     pub(crate) user_slice: Option<(usize, u64)>,
-    /// Prefixes of 96 bits below which IPv6 addresses stand for IPv4 addresses.
-    pub(crate) nat64: Vec<Ipv6Addr>,
     /// False until the daemon has said anything.
     pub(crate) configured: bool,
     pub(crate) now: u64,
@@ -182,31 +180,12 @@ impl World {
         if matches!(target.transport, Transport::Icmp | Transport::Icmpv6) {
             return Ok(None);
         }
-        for address in self.meant(target.address) {
-            let Some(prefix) = self.prefix_of(address) else {
-                continue;
-            };
-            let services = prefix.services.as_ref().ok_or(Answer::Contradiction)?;
-            if let Some(service) = services.iter().find(|service| service.serves(target)) {
-                return Ok(Some(service.endpoint));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The addresses that the network may take this one for, in the order in which they count.
-    pub(crate) fn meant(&self, address: IpAddr) -> Vec<IpAddr> {
-        let plain = plain(address);
-        let mut all = vec![plain];
-        if let IpAddr::V6(v6) = plain
-            && self.configured
-        {
-            let bits = v6.to_bits();
-            let translated = |prefix: &&Ipv6Addr| prefix.to_bits() >> 32 == bits >> 32;
-            let embedded = self.nat64.iter().find(translated);
-            all.extend(embedded.map(|_| IpAddr::V4(Ipv4Addr::from_bits(bits as u32))));
-        }
-        all
+        let Some(prefix) = self.prefix_of(plain(target.address)) else {
+            return Ok(None);
+        };
+        let services = prefix.services.as_ref().ok_or(Answer::Contradiction)?;
+        let serving = services.iter().find(|service| service.serves(target));
+        Ok(serving.map(|service| service.endpoint))
     }
 
     /// The longest prefix that holds the address.

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
-use stile_common::{MAX_NAT64_PREFIXES, MAX_UID_RANGES, UidRange};
+use stile_common::{MAX_UID_RANGES, UidRange};
 
 use super::collect::Findings;
 use super::diagnostics::Diagnostics;
@@ -22,6 +22,9 @@ pub(crate) const MAX_UID: u32 = stile_common::UID_UNKNOWN - 1;
 
 /// NAT64's well-known prefix (RFC 6052 2.1).
 const WELL_KNOWN_NAT64: &str = "64:ff9b::/96";
+
+/// Most NAT64 prefixes: each doubles the protected IPv4 prefixes in the kernel.
+const MAX_NAT64_PREFIXES: usize = 4;
 
 /// Lengths that a NAT64 prefix may have (RFC 6052 2.2).
 const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
@@ -46,7 +49,7 @@ pub struct Settings {
     /// Whether a user's terminal is told that a connection waits.
     pub terminal_notice: bool,
     /// Prefixes below which this network translates IPv6 addresses to the IPv4 addresses inside.
-    /// At most [`MAX_NAT64_PREFIXES`].
+    /// At most 4.
     pub nat64: Vec<Ipv6Net>,
     /// What authenticator apps show as the issuer.
     pub issuer: String,

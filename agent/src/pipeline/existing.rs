@@ -4,18 +4,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use stile_common::{GrantKey, GrantValue, SocketState, protocol, scope, verdict};
-use stile_gate::Address;
 use tracing::{info, warn};
 use zerocopy::FromBytes as _;
 
-use super::policy::{nat64_prefix, user_slice};
+use super::policy::user_slice;
 use super::{Pipeline, StageError};
 use crate::audit::{self, CloseReason, Event};
 use crate::clock::Now;
@@ -132,26 +130,14 @@ impl Pipeline {
         cgroups
     }
 
-    /// The endpoint that a socket is connected to, if need be behind NAT64.
+    /// The endpoint that a socket is connected to.
     fn endpoint_of(&self, socket: &TcpSocket) -> Option<&Endpoint> {
-        let (address, port) = (socket.remote.ip(), socket.remote.port());
         let number = match socket.transport {
             Transport::Tcp => protocol::TCP,
             Transport::Udp => protocol::UDP,
         };
-        let endpoint = self.policy.endpoint_at(address, port, number);
-        endpoint.or_else(|| {
-            let IpAddr::V6(v6) = address else { return None };
-            let mut words = [0; 4];
-            for (word, bytes) in words.iter_mut().zip(v6.octets().as_chunks::<4>().0) {
-                *word = u32::from_ne_bytes(*bytes);
-            }
-            let prefixes = self.settings.nat64.iter().map(nat64_prefix);
-            let embedded = Address::from_v6(words);
-            let v4 = prefixes.filter_map(|prefix| embedded.behind(&prefix)?.v4());
-            v4.map(IpAddr::from)
-                .find_map(|v4| self.policy.endpoint_at(v4, port, number))
-        })
+        let (address, port) = (socket.remote.ip(), socket.remote.port());
+        self.policy.endpoint_at(address, port, number)
     }
 
     /// Deals with connections that are there already: those under a live grant are known to it

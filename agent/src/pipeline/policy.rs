@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
-use stile_common::{Config, MAX_NAT64_PREFIXES, MAX_UID_RANGES, Nat64Prefix, UidRange};
+use stile_common::{Config, MAX_UID_RANGES, UidRange};
 use tracing::{error, info, warn};
 
 use super::endings::Why;
@@ -104,7 +103,8 @@ impl Pipeline {
 
     fn try_reload(&mut self) -> Result<(), EnforceError> {
         let settings = Settings::load(&self.places.settings)?;
-        let loaded = policy::load(&self.places.policy)?;
+        let mut loaded = policy::load(&self.places.policy)?;
+        loaded.policy.add_nat64(&settings.nat64);
         let tables = policy::compile(&loaded.policy, &self.names)?;
         self.warn_of_restart(&settings);
         let before = std::mem::replace(&mut self.settings, settings);
@@ -177,8 +177,7 @@ impl Pipeline {
             let (address, port) = (facts.destination.ip(), facts.destination.port());
             let number = facts.attempt.protocol;
             let protected = policy.endpoint_at(address, port, number);
-            // What NAT64 hides stays the gate's affair: it lets the next retransmission go.
-            address.to_canonical().is_ipv4() && protected.is_none()
+            protected.is_none()
         };
         let mut parked = Vec::new();
         for withdrawn in self.challenges.withdraw(is_free) {
@@ -255,10 +254,6 @@ impl Pipeline {
         for (slot, range) in uids.iter_mut().zip(&self.gated) {
             *slot = *range;
         }
-        let mut nat64 = [Nat64Prefix::default(); MAX_NAT64_PREFIXES];
-        for (slot, net) in nat64.iter_mut().zip(&self.settings.nat64) {
-            *slot = nat64_prefix(net);
-        }
         let slice = user_slice(&self.hierarchy, &self.options.cgroup);
         let found = (
             self.hierarchy.id_of(&slice),
@@ -280,28 +275,14 @@ impl Pipeline {
             user_slice_level,
             syn_count: syn_count(self.max_hold, linear_timeouts()),
             uid_ranges: u32::try_from(self.gated.len()).unwrap_or(0),
-            nat64_prefixes: u32::try_from(self.settings.nat64.len()).unwrap_or(0),
+            reserved: 0,
             uids,
-            nat64,
         }
     }
 }
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A prefix as the gate compares it.
-pub(super) fn nat64_prefix(net: &Ipv6Net) -> Nat64Prefix {
-    let mut prefix = Nat64Prefix {
-        len: u32::from(net.prefix_len()),
-        ..Nat64Prefix::default()
-    };
-    let octets = net.network().octets();
-    for (word, bytes) in prefix.words.iter_mut().zip(octets.as_chunks::<4>().0) {
-        *word = u32::from_ne_bytes(*bytes);
-    }
-    prefix
 }
 
 /// The cgroup of all sessions, below the one that the gate is attached to, as /proc/PID/cgroup

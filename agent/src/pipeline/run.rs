@@ -130,7 +130,8 @@ impl Pipeline {
         exits: mpsc::UnboundedSender<ProcessId>,
     ) -> Result<Self, StartError> {
         let settings = settings(&places.settings, overrides)?;
-        let loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
+        let mut loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
+        loaded.policy.add_nat64(&settings.nat64);
         for warning in &loaded.warnings {
             warn!("{warning}");
         }

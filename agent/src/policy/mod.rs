@@ -11,6 +11,7 @@ mod host;
 mod load;
 mod matching;
 pub mod names;
+mod nat64;
 mod read;
 mod rule;
 mod subordinate;
