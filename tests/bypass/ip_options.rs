@@ -46,8 +46,6 @@ routed! {
     refused by_hop PRIVILEGED "udp-ssrr": a_datagram_by_a_strict_source_route_is_refused
     held by_hop6 ALL "tcp-segments": a_connect_by_a_segment_route_is_held
     refused by_hop6 ALL "udp-segments": a_datagram_by_a_segment_route_is_refused
-    held by_hop6 ALL "tcp-mobile-route": a_connect_by_a_route_of_mobile_ipv6_is_held
-    refused by_hop6 ALL "udp-mobile-route": a_datagram_by_a_route_of_mobile_ipv6_is_refused
 }
 
 /// A host that follows source routes, which by default none does (`accept_source_route` of
@@ -62,8 +60,7 @@ pub(crate) fn by_hop() -> Option<Scene> {
     Some(Scene::v4().with(HOP.parse().expect("an address")))
 }
 
-/// A host that follows IPv6 routes of segments (`seg6_enabled` of seg6-sysctl.rst), and of
-/// mobile hosts (`accept_source_route`).
+/// A host that follows IPv6 routes of segments (`seg6_enabled` of seg6-sysctl.rst).
 pub(crate) fn by_hop6() -> Option<Scene> {
     for interface in ["all", "lo"] {
         let path = format!("/proc/sys/net/ipv6/conf/{interface}");

@@ -196,8 +196,16 @@ fn a_relay_for_a_network_is_alices(
     assert_eq!(seen(&server), before, "afterwards");
 }
 
+/// What relays make the inside's interface of.
+fn has_tun() -> bool {
+    std::path::Path::new("/dev/net/tun").exists()
+}
+
 #[test]
 fn what_pasta_connects_for_a_network_of_alices_is_hers() {
+    if !has_tun() {
+        return cannot_run("there is no /dev/net/tun");
+    }
     if !is_there("pasta") {
         return cannot_run("passt is not installed");
     }
@@ -237,6 +245,9 @@ fn what_pasta_connects_for_a_network_of_alices_is_hers() {
 
 #[test]
 fn what_slirp4netns_connects_for_a_network_of_alices_is_hers() {
+    if !has_tun() {
+        return cannot_run("there is no /dev/net/tun");
+    }
     if !is_there("slirp4netns") {
         return cannot_run("slirp4netns is not installed");
     }

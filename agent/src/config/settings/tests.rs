@@ -52,7 +52,7 @@ fn a_nat64_prefix_is_one_that_the_standard_knows() {
         mistakes("nat64 = []"),
         ["1:9 the list is empty: addresses behind NAT64 would not be recognized"]
     );
-    let many = vec!["\"64:ff9b::/96\""; MAX_NAT64_PREFIXES + 1].join(", ");
+    let many = ["\"64:ff9b::/96\""; MAX_NAT64_PREFIXES + 1].join(", ");
     assert_eq!(
         mistakes(&format!("nat64 = [{many}]")),
         ["1:9 5 prefixes, but at most 4 can be recognized"]

@@ -24,8 +24,6 @@ const FIRST: u8 = 4;
 const HOP_OPTIONS: i32 = 54;
 const ROUTING: i32 = 57;
 const DESTINATION_OPTIONS: i32 = 59;
-/// Routing header types (RFC 6275 6.4, RFC 8754 2).
-const MOBILE: u8 = 2;
 pub(crate) const SEGMENTS: u8 = 4;
 /// The length of options which hold 8 bytes: one `PadN` (RFC 8200 4.2) behind the two bytes
 /// that the kernel fills in.
@@ -55,14 +53,13 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
     Some(done)
 }
 
-const WHAT: [&str; 8] = [
+const WHAT: [&str; 7] = [
     "lsrr",
     "ssrr",
     "record-route",
     "hop-options",
     "destination-options",
     "both-options",
-    "mobile-route",
     "segments",
 ];
 
@@ -78,11 +75,6 @@ fn prepare(socket: &OwnedFd, what: &str, hop: Option<IpAddr>) -> Done {
         ("both-options", None) => {
             ipv6(HOP_OPTIONS, &PADDING)?;
             ipv6(DESTINATION_OPTIONS, &PADDING)
-        }
-        ("mobile-route", Some(IpAddr::V6(hop))) => {
-            // A kernel without mobile IPv6 doesn't know the type.
-            let set = ipv6(ROUTING, &routing(MOBILE, &[hop.octets()]));
-            set.map_err(|_| Errno::NOPROTOOPT)
         }
         // The kernel puts the destination into the last segment, which is the first one here.
         ("segments", Some(IpAddr::V6(hop))) => {
