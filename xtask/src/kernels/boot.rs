@@ -118,6 +118,23 @@ impl Guests {
     }
 }
 
+/// What a guest said in its last run, by its logs in this folder.
+pub(super) fn last_run(folder: &Path, name: &str, suites: &[String]) -> Result<Went> {
+    let log = folder.join(format!("{name}.log"));
+    let said = fs::read_to_string(&log)
+        .with_context(|| format!("run it first: cargo xtask kernels --kernel {name}"))?;
+    let console = fs::read(folder.join(format!("{name}.console"))).unwrap_or_default();
+    let mut report = Report::default();
+    said.lines().for_each(|line| report.line(line));
+    let console = String::from_utf8_lossy(&console);
+    Ok(Went {
+        problems: report.problems(suites, &console, Ended::ByItself),
+        report,
+        seconds: 0,
+        log,
+    })
+}
+
 /// Reads what a guest says, until it ends or takes too long.
 fn listen(
     mut qemu: Child,

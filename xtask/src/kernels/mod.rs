@@ -52,6 +52,8 @@ const AT_ONCE: usize = 2;
 /// Room on the root disk, MiB.
 const ROOM: u64 = 256;
 const PAGE: &str = "docs/kernels.md";
+/// Where disks and logs of guests lie, below the kernels.
+const GUESTS: &str = "guests";
 
 /// Which kernels to run what on.
 #[derive(Debug, clap::Args)]
@@ -62,6 +64,9 @@ pub(crate) struct Options {
     /// Run on every kernel, and write docs/kernels.md.
     #[arg(long, conflicts_with = "kernel")]
     all: bool,
+    /// Run nothing: write docs/kernels.md from what the kernels said last, each in a run of its own.
+    #[arg(long, conflicts_with_all = ["kernel", "filter", "append", "limit", "list"])]
+    page: bool,
     /// Run this suite: gate, or one of the end-to-end suites; may be given more than once
     /// [default: gate, root, bypass; with --all also hold].
     #[arg(long, value_name = "NAME")]
@@ -102,7 +107,7 @@ impl Options {
 /// # Errors
 /// If something could not be set up. A guest that fails is no error, but the exit code's.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let series = catalog::select(&options.kernel, options.all)?;
+    let series = catalog::select(&options.kernel, options.all || options.page)?;
     let suites = options.suites();
     if options.list {
         for series in &series {
@@ -116,6 +121,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let base = workspace.kernels();
     let _alone = lock_folder(&base)?;
+    if options.page {
+        return write_page_of_logs(&workspace, &series, &suites);
+    }
     let consent = Consent::new(options.yes);
     ebpf::build(&workspace, consent)?;
     say::step("looking for what guests need");
@@ -131,10 +139,36 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let guests = furnish(&workspace, &plan, options)?;
     let went = run_all(&guests, &kernels, &plan, options)?;
     if options.is_for_the_page() {
-        let path = workspace.root.join(PAGE);
-        fs::write(&path, page::render(&went, &missing)).context("could not write the page")?;
-        say::done(format!("wrote {}", path.display()));
+        write_page(&workspace, &went, &missing)?;
     }
+    Ok(close(&went, &missing))
+}
+
+fn write_page(workspace: &Workspace, went: &[(Kernel, Went)], missing: &[Series]) -> Result<()> {
+    let path = workspace.root.join(PAGE);
+    fs::write(&path, page::render(went, missing)).context("could not write the page")?;
+    say::done(format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// Writes the page of what the kernels have said in their last runs.
+fn write_page_of_logs(
+    workspace: &Workspace,
+    series: &[Series],
+    suites: &[String],
+) -> Result<ExitCode> {
+    let base = workspace.kernels();
+    let (kernels, missing) = find(&base, series)?;
+    let mut went = Vec::new();
+    for kernel in kernels {
+        let name = kernel.series.name;
+        match boot::last_run(&base.join(GUESTS), name, suites) {
+            Ok(last) => went.push((kernel, last)),
+            Err(error) if kernel.series.required => return Err(error),
+            Err(_) => say::note(format!("{name} was not run, and is not required")),
+        }
+    }
+    write_page(workspace, &went, &missing)?;
     Ok(close(&went, &missing))
 }
 
@@ -182,7 +216,7 @@ fn find(base: &Path, series: &[Series]) -> Result<(Vec<Kernel>, Vec<Series>)> {
 /// Makes the root disk.
 fn furnish(workspace: &Workspace, plan: &Plan, options: &Options) -> Result<Guests> {
     say::step("making the guests' disk");
-    let folder = workspace.kernels().join("guests");
+    let folder = workspace.kernels().join(GUESTS);
     let root = folder.join("root");
     // What an interrupted run has left.
     if root.exists() {
