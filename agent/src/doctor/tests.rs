@@ -260,7 +260,9 @@ fn a_gate_of_which_a_part_is_attached_lacks_the_rest() {
     }
     let text = "3 of 6 programs, to the cgroup with the id 0";
     assert_eq!(attached(), Found::Lacks(text.to_owned()));
-    std::fs::write(links.join("stile_connect6"), "").unwrap();
+    for name in ["stile_connect6", "stile_sendmsg4", "stile_sendmsg6"] {
+        std::fs::write(links.join(name), "").unwrap();
+    }
     assert_eq!(
         attached(),
         has("6 of 6 programs, to the cgroup with the id 0")
