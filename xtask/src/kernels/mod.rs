@@ -50,7 +50,7 @@ const THROWAWAY: &str = "stile.throwaway=1";
 /// Guests at a time: each is emulated on about one core.
 const AT_ONCE: usize = 2;
 /// Room on the root disk, MiB.
-const ROOM: u64 = 256;
+const ROOM: u64 = 1024;
 const PAGE: &str = "docs/kernels.md";
 /// Where disks and logs of guests lie, below the kernels.
 const GUESTS: &str = "guests";
