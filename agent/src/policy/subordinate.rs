@@ -12,6 +12,9 @@ use tracing::warn;
 use super::names::Names;
 use crate::config::MAX_UID;
 
+/// Where they begin (`SUB_UID_MIN` of login.defs(5)).
+const FIRST_SUBORDINATE: u32 = 100_000;
+
 /// Where subordinate uids are given to users.
 pub const SUBUID: &str = "/etc/subuid";
 
@@ -24,18 +27,20 @@ pub fn gated_uids(
     names: &impl Names,
     most: usize,
 ) -> Vec<UidRange> {
+    let mut ranges = settings.to_vec();
     let text = match fs::read_to_string(subuid) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         Err(error) => {
-            warn!(
-                "subordinate uids are not gated: {}: {error}",
-                subuid.display()
-            );
+            let path = subuid.display();
+            warn!("all uids from {FIRST_SUBORDINATE} on are gated: {path}: {error}");
+            ranges.push(UidRange {
+                first: FIRST_SUBORDINATE,
+                last: MAX_UID,
+            });
             String::new()
         }
     };
-    let mut ranges = settings.to_vec();
     ranges.extend(text.lines().filter_map(|line| {
         let (owner, range) = parse(line)?;
         is_gated(owner, settings, names).then_some(range)
@@ -109,6 +114,14 @@ mod tests {
         let missing = Path::new("/nonexistent/subuid");
         let gated = gated_uids(&[range(1000, 2000)], missing, &FakeNames::default(), 16);
         assert_eq!(gated, [range(1000, 2000)]);
+        // A folder can't be read.
+        let gated = gated_uids(
+            &[range(1000, 2000)],
+            Path::new("/"),
+            &FakeNames::default(),
+            16,
+        );
+        assert_eq!(gated, [range(1000, 2000), range(100_000, MAX_UID)]);
     }
 
     #[test]
