@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use stile_tests::{
-    ALICE, Fate, Host, Probe, cannot_run, until, wait_for_retry, wait_for_stuck_data,
+    ALICE, Fate, Host, Probe, cannot_run, has_mptcp, until, wait_for_retry, wait_for_stuck_data,
 };
 
 use crate::connecting::{FAST_OPEN, fast_opens};
@@ -41,13 +41,21 @@ fn with_fast_open(scene: fn() -> Scene, way: &str) {
     assert!(fast_opens() > before, "no SYN carried data");
 }
 
+const NO_MPTCP: &str = "the kernel has no MPTCP";
+
 #[test]
 fn fast_open_over_mptcp_is_held_with_its_data() {
+    if !has_mptcp() {
+        return cannot_run(NO_MPTCP);
+    }
     with_fast_open(Scene::v4, "mptcp-fastopen");
 }
 
 #[test]
 fn fast_open_over_mptcp_and_ipv6_is_held_with_its_data() {
+    if !has_mptcp() {
+        return cannot_run(NO_MPTCP);
+    }
     with_fast_open(Scene::v6, "mptcp-fastopen");
 }
 
