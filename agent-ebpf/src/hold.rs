@@ -83,7 +83,13 @@ fn hold(context: &SockAddrContext, destination: &Destination, attempt: &Attempt)
         return REFUSE;
     }
     // What an earlier connection of this very socket was given is not for this one.
-    let _ = GRANTS.remove(key_of_socket(attempt.cookie, attempt.endpoint));
+    let earlier = key_of_socket(attempt.cookie, attempt.endpoint);
+    let _ = GRANTS.remove(earlier);
+    if KernelTables.grant(&earlier).is_some() {
+        forget(context, destination);
+        count(fault::INCONSISTENT);
+        return REFUSE;
+    }
     if let Err(fault) = write_down(attempt) {
         forget(context, destination);
         count(fault);
