@@ -6,7 +6,7 @@ use std::process::Command;
 
 use stile_tests::{
     ALICE, BOB, Fate, Host, Probe, ROOT, Running, Server, User, cannot_run, until,
-    wait_for_no_connect,
+    wait_for_listener, wait_for_no_connect,
 };
 
 use crate::places::{SERVICE, SESSION, protected_host, say_no, seen, through};
@@ -36,14 +36,6 @@ fn socat(host: &Host, cgroup: &str, user: User, server: &Server) -> Running {
     let relay = Running::start(&mut command);
     wait_for_listener(door);
     relay
-}
-
-/// Waits until somebody listens there, without a connection.
-pub(crate) fn wait_for_listener(at: SocketAddr) {
-    until("somebody listens", || {
-        // Taken, if it can't be bound.
-        std::net::TcpListener::bind(at).is_err().then_some(())
-    });
 }
 
 /// Has bob's program use a relay. Without the gate the server gets its data; with it, this

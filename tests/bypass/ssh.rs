@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use stile_tests::{ALICE, Host, ROOT, Running, Server, cannot_run};
+use stile_tests::{ALICE, Host, ROOT, Running, Server, cannot_run, wait_for_listener};
 use tempfile::TempDir;
 
 use crate::places::{SERVICE, protected_host};
-use crate::relays::{door, is_there, relay_is_held_as, wait_for_listener};
+use crate::relays::{door, is_there, relay_is_held_as};
 
 /// A /run of its own, where sshd wants a folder; its files stay in view at another place.
 const START: &str = r#"mount --bind "$0" /mnt && mount -t tmpfs tmpfs /run &&

@@ -6,8 +6,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::wait::until;
 
-/// `TCP_SYN_SENT` of the kernel's include/net/tcp_states.h, as the table writes it.
+/// States of the kernel's include/net/tcp_states.h, as the table writes them.
 const SYN_SENT: &str = "02";
+const LISTEN: &str = "0A";
+
+/// Waits until somebody listens at this IPv4 address. It neither connects nor tries to bind: a
+/// listener of the test's own, if only for a moment, would keep the other from listening.
+#[track_caller]
+pub fn wait_for_listener(at: SocketAddr) {
+    let at = word(at);
+    until("somebody listens", || {
+        let listens = |socket: &Row| socket.local == at && socket.state == LISTEN;
+        table().iter().any(listens).then_some(())
+    });
+}
 
 /// Waits until a socket to this IPv4 address has data that nobody has acknowledged: its
 /// client has written, and the packets don't arrive.
@@ -41,6 +53,8 @@ pub fn wait_for_retry(to: SocketAddr) {
 }
 
 struct Row {
+    local: String,
+    remote: String,
     state: String,
     queues: String,
     /// Retransmissions, and probes of what could not be sent at all.
@@ -50,23 +64,36 @@ struct Row {
 /// The sockets that go to this address.
 #[track_caller]
 fn rows(to: SocketAddr) -> Vec<Row> {
-    let IpAddr::V4(v4) = to.ip() else {
-        panic!("{to} is not IPv4")
+    let to = word(to);
+    let mut rows = table();
+    rows.retain(|row| row.remote == to);
+    rows
+}
+
+/// An IPv4 address and port as the table writes them: proc(5), the address as a hexadecimal
+/// word in memory order.
+#[track_caller]
+fn word(address: SocketAddr) -> String {
+    let IpAddr::V4(v4) = address.ip() else {
+        panic!("{address} is not IPv4")
     };
-    // proc(5): the address as a hexadecimal word in memory order.
     let word = u32::from_ne_bytes(v4.octets());
-    let remote = format!("{word:08X}:{:04X}", to.port());
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    format!("{word:08X}:{:04X}", address.port())
+}
+
+fn table() -> Vec<Row> {
+    let number = |field: &str| u64::from_str_radix(field, 16).ok();
     let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (state, queues) = (fields.get(3)?, fields.get(4)?);
-        let number = |field: &str| u64::from_str_radix(field, 16).ok();
-        let retries = number(fields.get(6)?)? + number(fields.get(8)?)?;
-        (*fields.get(2)? == remote).then(|| Row {
-            state: (*state).to_owned(),
-            queues: (*queues).to_owned(),
-            retries,
+        let text = |at: usize| Some((*fields.get(at)?).to_owned());
+        Some(Row {
+            local: text(1)?,
+            remote: text(2)?,
+            state: text(3)?,
+            queues: text(4)?,
+            retries: number(fields.get(6)?)? + number(fields.get(8)?)?,
         })
     };
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
     table.lines().filter_map(row).collect()
 }
