@@ -2,6 +2,7 @@
 //! What the daemon tells the gate: who is gated, and what happens at a first attempt.
 
 use crate::assert_layout;
+use crate::filter::Search;
 
 /// Most ranges of gated uids that a [`Config`] holds.
 pub const MAX_UID_RANGES: usize = 16;
@@ -55,10 +56,12 @@ pub struct Config {
     pub uid_ranges: u32,
     /// Zero.
     pub reserved: u32,
+    /// How an address is looked for.
+    pub search: Search,
     /// Gated uids.
     pub uids: [UidRange; MAX_UID_RANGES],
 }
-assert_layout!(Config, 64 + 8 * MAX_UID_RANGES, 8);
+assert_layout!(Config, 128 + 8 * MAX_UID_RANGES, 8);
 
 /// Key of the map `FIRST`: what happens when this subject first reaches this endpoint.
 #[repr(C)]

@@ -10,6 +10,7 @@
 #![no_std]
 
 mod config;
+mod filter;
 mod grant;
 mod port;
 mod record;
@@ -18,6 +19,9 @@ mod socket;
 mod user;
 
 pub use config::{Config, FirstKey, MAX_UID_RANGES, UID_ANY, UID_UNKNOWN, UidRange, first};
+pub use filter::{
+    FILTER_WORDS, FilterBits, LEVELS, MAX_NAT64, Search, filter_v4, filter_v6, level_of, search,
+};
 pub use grant::{BUDGET_OF_SESSION, Budget, ENDPOINT_ANY, GrantKey, GrantValue, scope};
 pub use port::{MAX_CLASS_PORTS, PORT_UNKNOWN, PortClass, PortRange, protocol};
 pub use record::{
@@ -26,7 +30,7 @@ pub use record::{
 pub use socket::{SocketState, verdict};
 
 /// Version of everything in this crate. A daemon adopts pinned maps of its own version only.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Asserts size and alignment of a shared type at compile time.
 macro_rules! assert_layout {

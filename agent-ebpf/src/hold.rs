@@ -13,6 +13,7 @@ use stile_gate::{Destination, Tables as _, budget_of, key_of_socket, session_of,
 use crate::connect::{Ask, FRESH, Hook, Judged, destination, forget, generation, judge, remember};
 use crate::maps::{ATTEMPTS, ATTEMPTS_SIZE, BUDGETS, GRANTS, HELD, KernelTables, UNREAD, count};
 use crate::process::Connecting;
+use crate::report::UNREAD_BYTES;
 use crate::{ALLOW, REFUSE, report};
 
 /// `BPF_ANY`.
@@ -20,9 +21,6 @@ const ANY: u64 = 0;
 /// `IPPROTO_TCP` as an option level, and `TCP_SYNCNT` (tcp(7)).
 const SOL_TCP: i32 = 6;
 const TCP_SYNCNT: i32 = 7;
-
-/// `BPF_RB_AVAIL_DATA`: how many bytes of a ring are unread.
-const UNREAD_BYTES: u64 = 0;
 
 /// Holds, rejects or denies. The attempt is judged anew: what the first program found can't be
 /// handed over, and a grant may have come in between.

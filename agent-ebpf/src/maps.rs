@@ -7,17 +7,33 @@ use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use stile_common::{
-    Attempt, Budget, Config, FirstKey, GrantKey, GrantValue, PortClass, SocketState, fault,
+    Attempt, Budget, Config, FILTER_WORDS, FirstKey, GrantKey, GrantValue, PortClass, SocketState,
+    fault,
 };
-use stile_gate::{Address, Tables};
+use stile_gate::Tables;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
 
-/// Protected IPv4 prefixes and their port classes.
+/// Which IPv4 networks of 24 bits have something protected in them; see `filter_v4` in
+/// stile-common.
+#[map]
+static FILTER_V4: Array<u64> = Array::with_max_entries(FILTER_WORDS, 0);
+/// The same for IPv6, with false alarms; see `filter_v6`.
+#[map]
+static FILTER_V6: Array<u64> = Array::with_max_entries(FILTER_WORDS, 0);
+/// Protected single IPv4 addresses and their port classes. The daemon makes it larger for a
+/// large policy.
+#[map]
+static HOST_V4: HashMap<[u8; 4], u32> = HashMap::with_max_entries(1 << 10, NO_PREALLOC);
+/// Protected single IPv6 addresses.
+#[map]
+static HOST_V6: HashMap<[u8; 16], u32> = HashMap::with_max_entries(1 << 10, NO_PREALLOC);
+/// Protected IPv4 prefixes and their port classes; also single addresses for which there is no
+/// place in `HOST_V4`.
 #[map]
 static PREFIX_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1 << 20, 0);
-/// Protected IPv6 prefixes and their port classes.
+/// Protected IPv6 prefixes.
 #[map]
 static PREFIX_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1 << 20, 0);
 /// Port classes.
@@ -47,9 +63,11 @@ pub static HELD: HashMap<u64, Attempt> = HashMap::with_max_entries(1 << 15, NO_P
 pub static ATTEMPTS: RingBuf = RingBuf::with_byte_size(ATTEMPTS_SIZE as u32, 0);
 /// Its size in bytes.
 pub const ATTEMPTS_SIZE: u64 = 1 << 20;
-/// Connections that a grant let through: doesn't wake it.
+/// Connections that a grant let through: wakes it only when half full.
 #[map]
-pub static FLOWS: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
+pub static FLOWS: RingBuf = RingBuf::with_byte_size(FLOWS_SIZE as u32, 0);
+/// Its size in bytes.
+pub const FLOWS_SIZE: u64 = 1 << 19;
 /// How much of the daemon's attention each subject has taken. One that is forgotten begins
 /// anew.
 #[map]
@@ -89,11 +107,35 @@ pub struct KernelTables;
 
 impl Tables for KernelTables {
     #[inline(always)]
-    fn class_of(&self, address: &Address) -> Option<u32> {
-        match address.v4() {
-            Some(octets) => PREFIX_V4.get(Key::new(32, octets)).copied(),
-            None => PREFIX_V6.get(Key::new(128, address.octets())).copied(),
-        }
+    fn filter_v4(&self, word: u32) -> Option<u64> {
+        FILTER_V4.get(word).copied()
+    }
+
+    #[inline(always)]
+    fn filter_v6(&self, word: u32) -> Option<u64> {
+        FILTER_V6.get(word).copied()
+    }
+
+    #[inline(always)]
+    fn host_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        // SAFETY: the value is one word and read once.
+        unsafe { HOST_V4.get(octets) }.copied()
+    }
+
+    #[inline(always)]
+    fn host_v6(&self, octets: [u8; 16]) -> Option<u32> {
+        // SAFETY: the value is one word and read once.
+        unsafe { HOST_V6.get(octets) }.copied()
+    }
+
+    #[inline(always)]
+    fn net_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        PREFIX_V4.get(Key::new(32, octets)).copied()
+    }
+
+    #[inline(always)]
+    fn net_v6(&self, octets: [u8; 16]) -> Option<u32> {
+        PREFIX_V6.get(Key::new(128, octets)).copied()
     }
 
     #[inline(always)]

@@ -11,7 +11,8 @@ use stile_common::{
     protocol, record_kind, verdict,
 };
 use stile_gate::{
-    Direction, Packet, Process as _, Tables as _, judge_packet, kept_grant, live_grant, parse,
+    Direction, Packet, Process as _, Tables as _, class_of, glance, is_anything_protected,
+    judge_packet, kept_grant, live_grant, parse,
 };
 
 use crate::connect::generation;
@@ -204,9 +205,34 @@ fn unseen(skb: *mut __sk_buff, direction: Direction) -> Packet {
         let copied = unsafe { bpf_skb_load_bytes(skb.cast(), offset, word.as_mut_ptr().cast(), 4) };
         (copied == 0).then_some(word)
     };
+    // Most packets are none of the gate's business, and this tells so without copying them.
+    if !is_anything_protected(&KernelTables) {
+        return Packet::Free;
+    }
+    if let Some(address) = glance(|offset| peek(skb, offset), direction)
+        && class_of(&KernelTables, &address).is_none()
+    {
+        return Packet::Free;
+    }
     match parse(load, direction) {
         Some(parsed) => judge_packet(&KernelTables, &Sending(skb), &parsed),
         None => Packet::Free,
+    }
+}
+
+/// Four bytes of a packet, where they lie in the first part of it.
+#[inline(always)]
+fn peek(skb: *mut __sk_buff, offset: u32) -> Option<[u8; 4]> {
+    // SAFETY: the context is valid while the hook runs; the kernel makes pointers of these two
+    // words, and its verifier sees to it that what is read lies between them.
+    unsafe {
+        let start = (&raw const (*skb).data).read_volatile() as usize;
+        let end = (&raw const (*skb).data_end).read_volatile() as usize;
+        let at = start + offset as usize;
+        if at + 4 > end {
+            return None;
+        }
+        Some((at as *const [u8; 4]).read())
     }
 }
 

@@ -55,6 +55,20 @@ impl Address {
         (a == 0 && b == 0 && c == MAPPED).then_some(d.to_ne_bytes())
     }
 
+    /// Its words, in network byte order.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> [u32; 4] {
+        self.0
+    }
+
+    /// The first half of the address as a number.
+    #[inline(always)]
+    #[must_use]
+    pub fn half(&self) -> u64 {
+        let [a, b, ..] = self.0;
+        u64::from(u32::from_be(a)) << 32 | u64::from(u32::from_be(b))
+    }
+
     /// The 16 bytes of a record or of a key of the IPv6 map.
     #[inline(always)]
     #[must_use]

@@ -7,13 +7,24 @@ use stile_common::{
     protocol, scope,
 };
 
-use crate::destination::{Address, Destination};
+use crate::destination::Destination;
 use crate::packet::Parsed;
+use crate::search::class_of;
 
 /// The maps that the daemon fills.
 pub trait Tables {
-    /// The class of the longest protected prefix that covers the address.
-    fn class_of(&self, address: &Address) -> Option<u32>;
+    /// A word of the filter of IPv4.
+    fn filter_v4(&self, word: u32) -> Option<u64>;
+    /// A word of the filter of IPv6.
+    fn filter_v6(&self, word: u32) -> Option<u64>;
+    /// The class of a single IPv4 address.
+    fn host_v4(&self, octets: [u8; 4]) -> Option<u32>;
+    /// The class of a single IPv6 address.
+    fn host_v6(&self, octets: [u8; 16]) -> Option<u32>;
+    /// The class of the longest IPv4 network that covers the address.
+    fn net_v4(&self, octets: [u8; 4]) -> Option<u32>;
+    /// The class of the longest IPv6 network that covers the address.
+    fn net_v6(&self, octets: [u8; 16]) -> Option<u32>;
     /// A port class.
     fn class(&self, class: u32) -> Option<&PortClass>;
     /// What happens at a first attempt; one of [`first`].
@@ -187,7 +198,7 @@ pub fn endpoint_of(tables: &impl Tables, destination: &Destination) -> Result<u3
     if !destination.has_ports() {
         return Ok(0);
     }
-    let Some(class) = tables.class_of(&destination.address) else {
+    let Some(class) = class_of(tables, &destination.address) else {
         return Ok(0);
     };
     let Some(class) = tables.class(class) else {

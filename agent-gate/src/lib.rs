@@ -13,13 +13,15 @@ mod destination;
 pub mod fuzzing;
 mod judge;
 mod packet;
+mod search;
 
 pub use destination::{Address, Destination};
 pub use judge::{
     Packet, Process, Tables, Verdict, budget_of, endpoint_of, judge_connect, judge_packet,
     judge_unseen, kept_grant, key_of_socket, live_grant, session_of, spend,
 };
-pub use packet::{Direction, Parsed, parse};
+pub use packet::{Direction, Parsed, glance, parse};
+pub use search::{class_of, is_anything_protected};
 
 #[cfg(any(test, feature = "fuzzing"))]
 extern crate std;

@@ -40,6 +40,29 @@ const DESTINATION_OPTIONS: u8 = 60;
 const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
 
+/// The peer's address, if the packet has neither options nor extension headers, as nearly every
+/// packet; else [`parse`] must be asked.
+#[inline(always)]
+pub fn glance(load: impl Fn(u32) -> Option<[u8; 4]>, direction: Direction) -> Option<Address> {
+    let head = load(0)?;
+    if head[0] == PLAIN_V4 {
+        let at = match direction {
+            Direction::Leaving => 16,
+            Direction::Arriving => 12,
+        };
+        return Some(Address::from_v4(load(at)?));
+    }
+    let next = load(4)?[2];
+    let is_plain = next == protocol::TCP || next == protocol::UDP;
+    if head[0] >> 4 == 6 && is_plain {
+        return address_v6(&load, direction);
+    }
+    None
+}
+
+/// The first byte of an IPv4 header of 20 bytes (RFC 791 3.1).
+const PLAIN_V4: u8 = 0x45;
+
 /// Reads the peer of an IP packet. `load` copies four bytes at an offset, as
 /// `bpf_skb_load_bytes` does. `None` if it isn't IP or is too short to have an address.
 #[inline(always)]
@@ -110,16 +133,7 @@ fn zero_bytes(word: u32) -> u32 {
 
 #[inline(always)]
 fn parse_v6(load: &impl Fn(u32) -> Option<[u8; 4]>, direction: Direction) -> Option<Parsed> {
-    let at = match direction {
-        Direction::Leaving => 24,
-        Direction::Arriving => 8,
-    };
-    let address = Address::from_v6([
-        u32::from_ne_bytes(load(at)?),
-        u32::from_ne_bytes(load(at + 4)?),
-        u32::from_ne_bytes(load(at + 8)?),
-        u32::from_ne_bytes(load(at + 12)?),
-    ]);
+    let address = address_v6(load, direction)?;
     let mut routed = false;
     // Unreadable beyond some point: whatever protocol and port it has, the address counts.
     let mut port = PORT_UNKNOWN;
@@ -156,6 +170,20 @@ fn parse_v6(load: &impl Fn(u32) -> Option<[u8; 4]>, direction: Direction) -> Opt
         },
         routed: routed && direction == Direction::Leaving,
     })
+}
+
+#[inline(always)]
+fn address_v6(load: &impl Fn(u32) -> Option<[u8; 4]>, direction: Direction) -> Option<Address> {
+    let at = match direction {
+        Direction::Leaving => 24,
+        Direction::Arriving => 8,
+    };
+    Some(Address::from_v6([
+        u32::from_ne_bytes(load(at)?),
+        u32::from_ne_bytes(load(at + 4)?),
+        u32::from_ne_bytes(load(at + 8)?),
+        u32::from_ne_bytes(load(at + 12)?),
+    ]))
 }
 
 /// The peer's port of TCP, UDP, UDP-Lite, DCCP and SCTP alike.

@@ -7,13 +7,14 @@ use std::vec::Vec;
 use proptest::prelude::*;
 use stile_common::{
     Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES, PORT_UNKNOWN,
-    PortClass, PortRange, UID_ANY, UID_UNKNOWN, UidRange, fault, first, protocol, scope,
+    PortClass, PortRange, Search, UID_ANY, UID_UNKNOWN, UidRange, fault, first, protocol, scope,
 };
 
 use super::*;
 
 mod addresses;
 mod packets;
+mod search;
 
 /// The daemon's tables as plain collections.
 #[derive(Clone, Debug, Default)]
@@ -27,9 +28,9 @@ struct Model {
     now: u64,
 }
 
-impl Tables for Model {
-    fn class_of(&self, address: &Address) -> Option<u32> {
-        let octets = u128::from_be_bytes(address.octets());
+impl Model {
+    fn longest(&self, octets: [u8; 16]) -> Option<u32> {
+        let octets = u128::from_be_bytes(octets);
         let covered = |length: u8, prefix: [u8; 16]| {
             let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
             octets & mask == u128::from_be_bytes(prefix) & mask
@@ -40,6 +41,28 @@ impl Tables for Model {
             .filter(|(length, prefix, _)| covered(*length, *prefix))
             .max_by_key(|(length, ..)| *length);
         longest.map(|(_, _, class)| *class)
+    }
+}
+
+/// All of it lies where networks are looked for; [`search`] tries the other places.
+impl Tables for Model {
+    fn filter_v4(&self, _: u32) -> Option<u64> {
+        None
+    }
+    fn filter_v6(&self, _: u32) -> Option<u64> {
+        None
+    }
+    fn host_v4(&self, _: [u8; 4]) -> Option<u32> {
+        None
+    }
+    fn host_v6(&self, _: [u8; 16]) -> Option<u32> {
+        None
+    }
+    fn net_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        self.longest(Address::from_v4(octets).octets())
+    }
+    fn net_v6(&self, octets: [u8; 16]) -> Option<u32> {
+        self.longest(octets)
     }
     fn class(&self, class: u32) -> Option<&PortClass> {
         self.classes.get(class as usize)
@@ -104,6 +127,7 @@ fn config() -> Config {
         syn_count: 0,
         uid_ranges: 1,
         reserved: 0,
+        search: Search::default(),
         uids,
     }
 }
@@ -360,7 +384,7 @@ proptest! {
             }
             Verdict::Exempt(_) => prop_assert_eq!(subject, None),
             Verdict::Unprotected => {
-                let naive = model.class_of(&to.address).and_then(|class| model.classes.get(class as usize));
+                let naive = model.longest(to.address.octets()).and_then(|class| model.classes.get(class as usize));
                 let hit = naive.is_some_and(|class| class.ranges[..class.len as usize].iter().any(|range| {
                     range.protocol != protocol::UDP && (u32::from(range.first)..=u32::from(range.last)).contains(&port)
                 }));
@@ -395,7 +419,7 @@ proptest! {
         };
         // It is judged as one of the endpoints at that address: if every one of them refuses,
         // so must it.
-        let all = (0..8).all(refused) && model.class_of(&Address::from_v4([10, 0, 0, 0])).is_some();
+        let all = (0..8).all(refused) && model.longest(Address::from_v4([10, 0, 0, 0]).octets()).is_some();
         prop_assert!(!all || refused(PORT_UNKNOWN));
     }
 

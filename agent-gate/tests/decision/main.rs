@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use stile_gate::{Packet, Verdict, judge_connect, judge_unseen, kept_grant};
 
 use crate::generate::{Case, NOW, case};
-use crate::tables::{Maps, destination, verdict};
+use crate::tables::{Layout, Maps, destination, verdict};
 use crate::world::{Answer, NOBODY_KNOWN, Transport, Welcome, plain};
 
 /// How many worlds are drawn.
@@ -203,9 +203,11 @@ fn the_gate_judges_as_a_plain_reading_of_its_promises_does() {
         for sight in sights(&case, &expected) {
             *counts.borrow_mut().get_mut(sight).unwrap() += 1;
         }
-        let maps = Maps::of(&case.world);
-        let got = judge_connect(&maps, &case.actor, &destination(&case.target));
-        prop_assert_eq!(got, verdict(&expected));
+        for layout in Layout::ALL {
+            let maps = Maps::of(&case.world, layout);
+            let got = judge_connect(&maps, &case.actor, &destination(&case.target));
+            prop_assert_eq!(got, verdict(&expected), "{:?}", layout);
+        }
         Ok(())
     });
     judged.unwrap_or_else(|error| panic!("{error}"));
@@ -223,14 +225,14 @@ proptest! {
     #[test]
     fn packets_of_unseen_sockets_pass_as_a_plain_reading_says(case in case()) {
         let Case { world, actor, target } = &case;
-        let got = judge_unseen(&Maps::of(world), actor, &destination(target));
+        let got = judge_unseen(&Maps::of(world, Layout::ALL[3]), actor, &destination(target));
         prop_assert_eq!(!matches!(got, Packet::Drop(_)), world.passes(actor, target));
     }
 
     #[test]
     fn a_connection_goes_on_until_its_grant_cuts_it(case in case()) {
         let Case { world, actor, .. } = &case;
-        let maps = Maps::of(world);
+        let maps = Maps::of(world, Layout::ALL[0]);
         if let Some(subject) = world.subject_of(actor) {
             for endpoint in 0..4 {
                 let kept = kept_grant(&maps, actor.socket, subject, endpoint);
@@ -243,7 +245,7 @@ proptest! {
     #[test]
     fn without_prefixes_nothing_is_protected(mut case in case()) {
         case.world.prefixes.clear();
-        let got = judge_connect(&Maps::of(&case.world), &case.actor, &destination(&case.target));
+        let got = judge_connect(&Maps::of(&case.world, Layout::ALL[0]), &case.actor, &destination(&case.target));
         prop_assert_eq!(got, Verdict::Unprotected);
     }
 }

@@ -7,14 +7,42 @@ use std::net::IpAddr;
 
 use stile_common::{
     Config, FirstKey, GrantKey, GrantValue, MAX_CLASS_PORTS, MAX_UID_RANGES, PORT_UNKNOWN,
-    PortClass, PortRange, UID_ANY, UidRange, fault, first, protocol, scope,
+    PortClass, PortRange, Search, UID_ANY, UidRange, fault, filter_v6, first, level_of, protocol,
+    scope, search,
 };
 use stile_gate::{Address, Destination, Process, Tables, Verdict};
 
 use crate::world::{Actor, Answer, Given, Grantee, Service, Target, Transport, Welcome, World};
 
+/// How the daemon has laid out what is protected. The answers must be the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Single addresses lie in maps of their own.
+    pub(crate) hosts: bool,
+    /// A filter is asked first.
+    pub(crate) filtered: bool,
+}
+
+impl Layout {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::of(false, false),
+        Self::of(false, true),
+        Self::of(true, false),
+        Self::of(true, true),
+    ];
+
+    const fn of(hosts: bool, filtered: bool) -> Self {
+        Self { hosts, filtered }
+    }
+}
+
 /// The maps.
 pub(crate) struct Maps {
+    hosts_v4: HashMap<[u8; 4], u32>,
+    hosts_v6: HashMap<[u8; 16], u32>,
+    /// Words of the filter for IPv6. That for IPv4 is computed as it is asked.
+    filter_v6: HashMap<u32, u64>,
     /// Longest prefix match: length and the bits that count, to the number of a class.
     v4: HashMap<(u8, u32), u32>,
     v6: HashMap<(u8, u128), u32>,
@@ -27,8 +55,11 @@ pub(crate) struct Maps {
 }
 
 impl Maps {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World, layout: Layout) -> Self {
         let mut maps = Self {
+            hosts_v4: HashMap::new(),
+            hosts_v6: HashMap::new(),
+            filter_v6: HashMap::new(),
             v4: HashMap::new(),
             v6: HashMap::new(),
             classes: HashMap::new(),
@@ -39,9 +70,11 @@ impl Maps {
             now: world.now,
         };
         for (class, prefix) in (0_u32..).zip(&world.prefixes) {
-            match prefix.network {
-                IpAddr::V4(v4) => maps.v4.insert((prefix.length, v4.to_bits()), class),
-                IpAddr::V6(v6) => maps.v6.insert((prefix.length, v6.to_bits()), class),
+            match (prefix.network, prefix.length) {
+                (IpAddr::V4(v4), 32) if layout.hosts => maps.hosts_v4.insert(v4.octets(), class),
+                (IpAddr::V6(v6), 128) if layout.hosts => maps.hosts_v6.insert(v6.octets(), class),
+                (IpAddr::V4(v4), length) => maps.v4.insert((length, v4.to_bits()), class),
+                (IpAddr::V6(v6), length) => maps.v6.insert((length, v6.to_bits()), class),
             };
             if let Some(services) = &prefix.services {
                 maps.classes.insert(class, port_class(services));
@@ -55,28 +88,93 @@ impl Maps {
         for given in &world.grants {
             maps.grants.insert(key(given), value(given));
         }
+        let search = maps.lay_out(world, layout);
+        if let Some(config) = &mut maps.config {
+            config.search = search;
+        }
         maps
+    }
+
+    /// Fills the filters, and says what the gate may leave out.
+    fn lay_out(&mut self, world: &World, layout: Layout) -> Search {
+        let mut search = Search::default();
+        let mut is_filtered = layout.filtered;
+        for prefix in &world.prefixes {
+            let IpAddr::V6(v6) = prefix.network else {
+                continue;
+            };
+            let Some(level) = level_of(prefix.length) else {
+                is_filtered = false;
+                continue;
+            };
+            let bits = filter_v6((v6.to_bits() >> 64) as u64, level);
+            *self.filter_v6.entry(bits.word).or_default() |= bits.mask;
+            search.v6_levels |= 1 << level;
+        }
+        let flags = |hosts: bool, nets: bool, filtered: bool| {
+            let mut flags = if filtered { search::FILTERED } else { 0 };
+            if !hosts && !nets {
+                flags |= search::NOTHING;
+            }
+            if !hosts {
+                flags |= search::NO_HOSTS;
+            }
+            if !nets {
+                flags |= search::NO_NETS;
+            }
+            flags
+        };
+        let (hosts, nets) = (!self.hosts_v4.is_empty(), !self.v4.is_empty());
+        search.v4 = flags(hosts, nets, layout.filtered);
+        let (hosts, nets) = (!self.hosts_v6.is_empty(), !self.v6.is_empty());
+        search.v6 = flags(hosts, nets, is_filtered);
+        search
+    }
+
+    /// Whether anything in a network of 24 bits is protected.
+    fn has_some_in(&self, network: u32) -> bool {
+        let covers = |length: u8, prefix: u32| {
+            let mask = u32::MAX
+                .checked_shl(32 - u32::from(length.min(24)))
+                .unwrap_or(0);
+            (network << 8) & mask == prefix & mask
+        };
+        let nets = self
+            .v4
+            .keys()
+            .any(|(length, prefix)| covers(*length, *prefix));
+        let mut hosts = self.hosts_v4.keys().map(|host| u32::from_be_bytes(*host));
+        nets || hosts.any(|host| covers(32, host))
     }
 }
 
 impl Tables for Maps {
-    fn class_of(&self, address: &Address) -> Option<u32> {
-        match address.v4() {
-            Some(octets) => {
-                let bits = u32::from_be_bytes(octets);
-                (0..=32_u8).rev().find_map(|length| {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-                    self.v4.get(&(length, bits & mask)).copied()
-                })
-            }
-            None => {
-                let bits = u128::from_be_bytes(address.octets());
-                (0..=128_u8).rev().find_map(|length| {
-                    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-                    self.v6.get(&(length, bits & mask)).copied()
-                })
-            }
-        }
+    fn filter_v4(&self, word: u32) -> Option<u64> {
+        let bits = (0..64).filter(|bit| self.has_some_in(word << 6 | bit));
+        Some(bits.fold(0, |word, bit| word | 1 << bit))
+    }
+    fn filter_v6(&self, word: u32) -> Option<u64> {
+        Some(self.filter_v6.get(&word).copied().unwrap_or(0))
+    }
+    fn host_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        self.hosts_v4.get(&octets).copied()
+    }
+    fn host_v6(&self, octets: [u8; 16]) -> Option<u32> {
+        self.hosts_v6.get(&octets).copied()
+    }
+    fn net_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        let bits = u32::from_be_bytes(octets);
+        (0..=32_u8).rev().find_map(|length| {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            self.v4.get(&(length, bits & mask)).copied()
+        })
+    }
+    fn net_v6(&self, octets: [u8; 16]) -> Option<u32> {
+        let bits = u128::from_be_bytes(octets);
+        (0..=128_u8).rev().find_map(|length| {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            self.v6.get(&(length, bits & mask)).copied()
+        })
     }
     fn class(&self, class: u32) -> Option<&PortClass> {
         self.classes.get(&class)
@@ -128,6 +226,7 @@ fn config(world: &World) -> Config {
         syn_count: 0,
         uid_ranges: u32::try_from(world.gated.len()).unwrap(),
         reserved: 0,
+        search: Search::default(),
         uids,
     }
 }

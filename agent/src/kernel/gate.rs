@@ -66,18 +66,31 @@ pub struct Rings {
     pub flows: RingBuf<MapData>,
 }
 
+/// How large a map of single addresses is made for so many of them: the kernel takes 16 bytes
+/// for each that there is room for, and the policy may grow.
+fn room_for_hosts(hosts: usize) -> u32 {
+    let room = hosts.saturating_mul(2).clamp(1 << 10, 1 << 20);
+    u32::try_from(room).unwrap_or(1 << 20)
+}
+
 impl Gate {
     /// Puts up the gate, closed for nobody as long as its tables are empty. Where one stands
     /// already, its maps are kept and its programs are replaced without a gap. Where one with
     /// another map layout stands, its grants are taken over, and it goes on standing until
-    /// [`Self::attach`] has put this one beside it.
+    /// [`Self::attach`] has put this one beside it. `wanted` are the tables to come; they tell how
+    /// much room to make.
     ///
     /// # Errors
     /// If the kernel refuses a part of it. What was attached stays attached.
-    pub fn open(options: &GateOptions) -> Result<(Self, Rings), GateError> {
+    pub fn open(options: &GateOptions, wanted: &KernelTables) -> Result<(Self, Rings), GateError> {
         let base = version_directory(options)?;
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(VerifierLogLevel::STATS);
+        // A pinned one keeps its size; single addresses beyond it lie among the networks.
+        let hosts = wanted.v4.iter().filter(|(net, _)| net.prefix_len() == 32);
+        loader.map_max_entries("HOST_V4", room_for_hosts(hosts.count()));
+        let hosts = wanted.v6.iter().filter(|(net, _)| net.prefix_len() == 128);
+        loader.map_max_entries("HOST_V6", room_for_hosts(hosts.count()));
         for name in PINNED {
             loader.map_pin_path(name, base.join(name));
         }
@@ -235,7 +248,7 @@ impl Gate {
 
     /// Writes the settings, and moves the epoch on, so that every connection asks for its
     /// grant again. If they have changed, sockets that weren't gated are judged again, too.
-    /// `config.epoch` and `config.generation` are overwritten.
+    /// `config.epoch`, `config.generation` and `config.search` are overwritten.
     ///
     /// # Errors
     /// If the map can't be written.
@@ -243,6 +256,7 @@ impl Gate {
         let before = self.config.get(&0, 0).map_err(map_error("CONFIG"))?;
         config.epoch = before.epoch;
         config.generation = before.generation;
+        config.search = before.search;
         if config != before {
             config.generation = before.generation.wrapping_add(1);
         }
@@ -255,7 +269,7 @@ impl Gate {
     /// # Errors
     /// If they don't fit, or a map can't be written; see [`Tables::sync`].
     pub fn protect(&mut self, wanted: &KernelTables) -> Result<(), TablesError> {
-        self.tables.sync(wanted)?;
+        self.tables.sync(wanted, &mut self.config)?;
         let mut config = self.config.get(&0, 0).map_err(map_error("CONFIG"))?;
         config.generation = config.generation.wrapping_add(1);
         self.config

@@ -2,6 +2,8 @@
 //! Both ends of the way of data: the gate in the kernel reports attempts, and takes grants.
 
 mod error;
+mod family;
+mod filter;
 mod gate;
 mod needs;
 mod pins;

@@ -12,7 +12,11 @@ use super::gate::GateOptions;
 
 /// Maps that outlive the daemon. The program arrays do not: that they are emptied with the
 /// daemon's end is how the gate knows of it.
-pub(super) const PINNED: [&str; 14] = [
+pub(super) const PINNED: [&str; 18] = [
+    "FILTER_V4",
+    "FILTER_V6",
+    "HOST_V4",
+    "HOST_V6",
     "PREFIX_V4",
     "PREFIX_V6",
     "CLASS",

@@ -5,11 +5,11 @@
 use std::collections::{HashMap, HashSet};
 
 use aya::Ebpf;
-use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap as BpfHashMap, MapData};
-use stile_common::{FirstKey, MAX_CLASS_PORTS, PortClass};
+use stile_common::{Config, FirstKey, MAX_CLASS_PORTS, MAX_NAT64, PortClass, Search, search};
 
 use super::error::{GateError, ignore_absent, map_error, take};
+use super::family::{Family, Names};
 use crate::policy::KernelTables;
 
 /// Capacities of the maps, as the kernel program declares them.
@@ -39,75 +39,91 @@ pub enum TablesError {
 
 /// The tables.
 pub struct Tables {
-    v4: LpmTrie<MapData, [u8; 4], u32>,
-    v6: LpmTrie<MapData, [u8; 16], u32>,
+    v4: Family<[u8; 4]>,
+    v6: Family<[u8; 16]>,
     classes: Array<MapData, PortClass>,
     first: BpfHashMap<MapData, FirstKey, u32>,
 }
 
 impl Tables {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, GateError> {
+        let v4 = Names {
+            nets: "PREFIX_V4",
+            hosts: "HOST_V4",
+            filter: "FILTER_V4",
+        };
+        let v6 = Names {
+            nets: "PREFIX_V6",
+            hosts: "HOST_V6",
+            filter: "FILTER_V6",
+        };
         Ok(Self {
-            v4: take(ebpf, "PREFIX_V4")?,
-            v6: take(ebpf, "PREFIX_V6")?,
+            v4: Family::open(ebpf, v4)?,
+            v6: Family::open(ebpf, v6)?,
             classes: take(ebpf, "CLASS")?,
             first: take(ebpf, "FIRST")?,
         })
     }
 
-    /// Makes the kernel's tables equal to `wanted`: first what is new, then away with what is
-    /// old.
+    /// Makes the kernel's tables equal to `wanted`: first what is new, then the way in which
+    /// the gate looks, then away with what is old. Of the settings only the search is changed.
     ///
     /// # Errors
     /// If they don't fit, before anything is changed; or if a map can't be written.
-    pub fn sync(&mut self, wanted: &KernelTables) -> Result<(), TablesError> {
-        let slots = self.place_classes(wanted)?;
+    pub(super) fn sync(
+        &mut self,
+        wanted: &KernelTables,
+        config: &mut Array<MapData, Config>,
+    ) -> Result<(), TablesError> {
         room("prefixes", wanted.v4.len(), MAX_PREFIXES)?;
         room("prefixes", wanted.v6.len(), MAX_PREFIXES)?;
         room("first-attempt entries", wanted.first.len(), MAX_FIRST)?;
+        let slots = self.place_classes(wanted)?;
+        // A filter that an earlier daemon has left is written anew, and must not be asked
+        // meanwhile.
+        let mut search = config.get(&0, 0).map_err(map_error("CONFIG"))?.search;
+        if !self.v4.knows_filter() {
+            search.v4 &= !search::FILTERED;
+        }
+        if !self.v6.knows_filter() {
+            search.v6 &= !search::FILTERED;
+        }
+        set_search(config, search)?;
         self.write_first(wanted)?;
         for (slot, class) in &slots.fresh {
             self.classes
                 .set(*slot, class, 0)
                 .map_err(map_error("CLASS"))?;
         }
-        let v4 = wanted
-            .v4
-            .iter()
-            .map(|(net, class)| {
-                (
-                    u32::from(net.prefix_len()),
-                    net.network().octets(),
-                    slots.of(*class),
-                )
-            })
-            .collect::<Vec<_>>();
-        sync_trie("PREFIX_V4", &mut self.v4, &v4)?;
-        let v6 = wanted
-            .v6
-            .iter()
-            .map(|(net, class)| {
-                (
-                    u32::from(net.prefix_len()),
-                    net.network().octets(),
-                    slots.of(*class),
-                )
-            })
-            .collect::<Vec<_>>();
-        sync_trie("PREFIX_V6", &mut self.v6, &v6)?;
+        let v4 = wanted.v4.iter().map(|(net, class)| {
+            let address = net.network().octets();
+            (address, net.prefix_len(), slots.of(*class))
+        });
+        let v6 = wanted.v6.iter().map(|(net, class)| {
+            let address = net.network().octets();
+            (address, net.prefix_len(), slots.of(*class))
+        });
+        let v4 = self.v4.begin(v4)?;
+        let v6 = self.v6.begin(v6)?;
+        let search = Search {
+            v4: v4.search,
+            v6: v6.search,
+            v6_levels: v6.levels,
+            nat64_count: wanted.nat64.len().min(MAX_NAT64) as u32,
+            nat64: nat64_of(wanted),
+        };
+        set_search(config, search)?;
+        self.v4.finish(v4)?;
+        self.v6.finish(v6)?;
         self.prune_first(wanted)?;
         Ok(())
     }
 
     /// Finds a slot for each class: the one that has it already, else one that no prefix uses.
-    fn place_classes(&self, wanted: &KernelTables) -> Result<Slots, TablesError> {
+    fn place_classes(&mut self, wanted: &KernelTables) -> Result<Slots, TablesError> {
         let mut used = HashSet::new();
-        for entry in self.v4.iter() {
-            used.insert(entry.map_err(map_error("PREFIX_V4"))?.1);
-        }
-        for entry in self.v6.iter() {
-            used.insert(entry.map_err(map_error("PREFIX_V6"))?.1);
-        }
+        used.extend(self.v4.entries()?.iter().map(|entry| entry.slot));
+        used.extend(self.v6.entries()?.iter().map(|entry| entry.slot));
         let mut known = HashMap::new();
         for slot in &used {
             let class = self.classes.get(slot, 0).map_err(map_error("CLASS"))?;
@@ -160,6 +176,23 @@ impl Tables {
     }
 }
 
+/// Sets what the gate may leave out when it looks for an address.
+fn set_search(config: &mut Array<MapData, Config>, search: Search) -> Result<(), GateError> {
+    let mut settings = config.get(&0, 0).map_err(map_error("CONFIG"))?;
+    settings.search = search;
+    config.set(0, settings, 0).map_err(map_error("CONFIG"))
+}
+
+/// The prefixes that the gate sees through, as it compares them.
+fn nat64_of(wanted: &KernelTables) -> [[u32; 3]; MAX_NAT64] {
+    let mut words = [[0; 3]; MAX_NAT64];
+    for (words, prefix) in words.iter_mut().zip(&wanted.nat64) {
+        let bits = prefix.network().to_bits();
+        *words = [96, 64, 32].map(|shift| u32::to_be((bits >> shift) as u32));
+    }
+    words
+}
+
 /// Where each class of the policy lies in the kernel's array.
 #[derive(Default)]
 struct Slots {
@@ -193,31 +226,4 @@ fn room(what: &'static str, need: usize, room: usize) -> Result<(), TablesError>
     } else {
         Ok(())
     }
-}
-
-fn sync_trie<K: aya::Pod + Eq + std::hash::Hash>(
-    name: &'static str,
-    trie: &mut LpmTrie<MapData, K, u32>,
-    wanted: &[(u32, K, u32)],
-) -> Result<(), GateError> {
-    for (length, address, class) in wanted {
-        trie.insert(&Key::new(*length, *address), class, 0)
-            .map_err(map_error(name))?;
-    }
-    let keep: HashSet<_> = wanted
-        .iter()
-        .map(|(length, address, _)| (*length, *address))
-        .collect();
-    let stale: Vec<_> = trie
-        .keys()
-        .filter(|key| {
-            key.as_ref()
-                .map_or(true, |key| !keep.contains(&(key.prefix_len(), key.data())))
-        })
-        .collect::<Result<_, _>>()
-        .map_err(map_error(name))?;
-    for key in stale {
-        ignore_absent(trie.remove(&key)).map_err(map_error(name))?;
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stile_common::{Config, MAX_UID_RANGES, UidRange};
+use stile_common::{Config, MAX_UID_RANGES, Search, UidRange};
 use tracing::{error, info, warn};
 
 use super::endings::Why;
@@ -276,6 +276,7 @@ impl Pipeline {
             syn_count: syn_count(self.max_hold, linear_timeouts()),
             uid_ranges: u32::try_from(self.gated.len()).unwrap_or(0),
             reserved: 0,
+            search: Search::default(),
             uids,
         }
     }

@@ -153,7 +153,7 @@ impl Pipeline {
         let ledger = Ledger::open(&settings.state_dir)?;
         let now = clock::now();
         let (audit, opened) = AuditLog::open(&settings.state_dir.join(audit::DIR_NAME), now)?;
-        let (mut gate, rings) = Gate::open(&options)?;
+        let (mut gate, rings) = Gate::open(&options, &tables)?;
         let sockets = Sockets::open(&mut gate);
         let mut pipeline = Self {
             places,

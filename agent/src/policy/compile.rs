@@ -20,6 +20,9 @@ pub struct KernelTables {
     pub v4: Vec<(Ipv4Net, u32)>,
     /// Protected IPv6 prefixes, each with the index of its class.
     pub v6: Vec<(Ipv6Net, u32)>,
+    /// NAT64 prefixes of 96 bits that the gate sees through, at most
+    /// [`stile_common::MAX_NAT64`].
+    pub nat64: Vec<Ipv6Net>,
     /// The classes.
     pub classes: Vec<PortClass>,
     /// What happens at a first attempt ([`stile_common::first`]): for each endpoint an entry
@@ -64,6 +67,7 @@ pub fn compile(policy: &Policy, names: &dyn Names) -> Result<KernelTables, Compi
     let mut tables = KernelTables {
         v4: Vec::new(),
         v6: Vec::new(),
+        nat64: policy.nat64.clone(),
         classes: Vec::new(),
         first: Vec::new(),
         max_hold: max_hold(&policy.rules),

@@ -21,6 +21,7 @@ pub(crate) mod testing;
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -46,6 +47,9 @@ pub struct Policy {
     pub endpoints: Vec<Endpoint>,
     /// Who may reach it. The first rule that matches counts; where none does, nobody may.
     pub rules: Vec<Rule>,
+    /// What stands behind these networks of 96 bits is an IPv4 address, by their last 32 bits; see
+    /// [`Policy::add_nat64`].
+    pub nat64: Vec<Ipv6Net>,
     /// Which policy this is.
     pub version: PolicyVersion,
 }
@@ -61,6 +65,7 @@ impl Policy {
     /// ([`stile_common::protocol`]).
     #[must_use]
     pub fn endpoint_at(&self, address: IpAddr, port: u16, protocol: u8) -> Option<&Endpoint> {
+        let address = nat64::seen_through(&self.nat64, address);
         self.endpoints
             .iter()
             .find(|endpoint| endpoint.contains(address, port, protocol))

@@ -2,26 +2,62 @@
 //! What is protected as an IPv4 address is protected behind NAT64, too: as the IPv6 address that
 //! the network translates to it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use stile_common::MAX_NAT64;
 
 use super::Policy;
 
 impl Policy {
-    /// Adds to each endpoint the IPv6 networks of its IPv4 ones behind these prefixes.
+    /// Protects what stands behind these prefixes. The gate sees through those of 96 bits, where
+    /// the IPv4 address is a word of its own; for the others, and where the policy protects
+    /// something of such a prefix by itself, each endpoint gets the IPv6 networks of its IPv4
+    /// ones.
     pub fn add_nat64(&mut self, prefixes: &[Ipv6Net]) {
+        let (mut through, mut written) = (Vec::new(), Vec::new());
+        for prefix in prefixes {
+            let is_plain = prefix.prefix_len() == 96
+                && through.len() < MAX_NAT64
+                && !self.protects_some_of(prefix);
+            if is_plain {
+                through.push(*prefix);
+            } else {
+                written.push(*prefix);
+            }
+        }
+        self.nat64 = through;
         for endpoint in &mut self.endpoints {
             let v4 = endpoint.hosts.iter().filter_map(|host| match host {
                 IpNet::V4(net) => Some(*net),
                 IpNet::V6(_) => None,
             });
-            let behind = |net: Ipv4Net| {
-                prefixes
-                    .iter()
-                    .filter_map(move |prefix| behind(prefix, net))
-            };
+            let behind =
+                |net: Ipv4Net| written.iter().filter_map(move |prefix| behind(prefix, net));
             let added: Vec<_> = v4.flat_map(behind).map(IpNet::V6).collect();
             endpoint.hosts.extend(added);
         }
+    }
+
+    fn protects_some_of(&self, prefix: &Ipv6Net) -> bool {
+        let hosts = self.endpoints.iter().flat_map(|endpoint| &endpoint.hosts);
+        hosts
+            .filter_map(|host| match host {
+                IpNet::V6(net) => Some(net),
+                IpNet::V4(_) => None,
+            })
+            .any(|net| net.contains(prefix) || prefix.contains(net))
+    }
+}
+
+/// The IPv4 address that an address behind one of these prefixes of 96 bits stands for; any
+/// other address as it is.
+pub(super) fn seen_through(prefixes: &[Ipv6Net], address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if prefixes.iter().any(|prefix| prefix.contains(&v6)) => {
+            IpAddr::V4(Ipv4Addr::from_bits(v6.to_bits() as u32))
+        }
+        other => other,
     }
 }
 
@@ -100,10 +136,50 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        assert_eq!(hosts, ["10.0.0.0/8", "fd00::1/128", "64:ff9b::a00:0/104"]);
+        // The gate sees through it.
+        assert_eq!(hosts, ["10.0.0.0/8", "fd00::1/128"]);
+        assert_eq!(policy.nat64.len(), 1);
         let inside = "64:ff9b::10.1.2.3".parse().unwrap();
         let outside = "64:ff9b::11.1.2.3".parse().unwrap();
         let at = |address| policy.endpoint_at(address, 1, stile_common::protocol::TCP);
         assert!(at(inside).is_some() && at(outside).is_none());
+    }
+
+    /// One lookup can't tell what two prefixes say, so the networks are written out.
+    #[test]
+    fn behind_a_prefix_that_is_protected_itself_networks_are_written_out() {
+        for (other, prefix) in [
+            ("2001:db8:9::/95", "2001:db8:9::/96"),
+            ("2001:db8:9::7", "2001:db8:9::/96"),
+            ("fd00::1", "2001:db8:122::/48"),
+        ] {
+            let text = format!(
+                "[[endpoint]]\nname = \"db\"\nhosts = [\"10.0.0.0/8\", \"{other}\"]\nports = [1]\n"
+            );
+            let mut policy = texts(&[&text]).unwrap().policy;
+            policy.add_nat64(&[prefix.parse().unwrap()]);
+            assert_eq!(
+                (policy.endpoints[0].hosts.len(), policy.nat64.len()),
+                (3, 0)
+            );
+        }
+        let prefixes: Vec<_> = (0..6)
+            .map(|at| format!("2001:db8:{at}::/96").parse().unwrap())
+            .collect();
+        let text = "[[endpoint]]\nname = \"db\"\nhosts = [\"10.0.0.0/8\"]\nports = [1]\n";
+        let mut policy = texts(&[text]).unwrap().policy;
+        policy.add_nat64(&prefixes);
+        assert_eq!(
+            (policy.endpoints[0].hosts.len(), policy.nat64.len()),
+            (3, 4)
+        );
+        for at in 0..6 {
+            let inside = format!("2001:db8:{at}::10.1.2.3").parse().unwrap();
+            assert!(
+                policy
+                    .endpoint_at(inside, 1, stile_common::protocol::TCP)
+                    .is_some()
+            );
+        }
     }
 }

@@ -12,5 +12,6 @@ mod grants;
 mod holding;
 mod psql;
 mod refusing;
+mod sizes;
 mod subjects;
 mod unprotected;

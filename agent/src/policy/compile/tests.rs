@@ -261,6 +261,7 @@ fn a_policy() -> impl Strategy<Value = Policy> {
         Policy {
             endpoints: endpoints.collect(),
             rules: Vec::new(),
+            nat64: Vec::new(),
             version: PolicyVersion::of([]),
         }
     })
