@@ -62,7 +62,7 @@ pub struct Gate {
 pub struct Rings {
     /// Attempts that need the daemon. Readable when there are some.
     pub attempts: RingBuf<MapData>,
-    /// Connections under a grant. Never wakes anybody.
+    /// Connections under a grant. Readable when it passes its middle.
     pub flows: RingBuf<MapData>,
 }
 

@@ -237,6 +237,8 @@ impl Pipeline {
         let mut alarm = BootTimer::new().map_err(|error| system("a timer", error))?;
         let mut reports =
             Watched::new(&self.rings.attempts).map_err(|error| system("the ring", error))?;
+        let mut flows =
+            Watched::new(&self.rings.flows).map_err(|error| system("the ring", error))?;
         let mut sessions = self
             .slices
             .as_ref()
@@ -256,6 +258,10 @@ impl Pipeline {
             tokio::select! {
                 ready = reports.ready() => match ready {
                     Ok(()) => self.drain_attempts(),
+                    Err(error) => return Err(system("the ring", error)),
+                },
+                ready = flows.ready() => match ready {
+                    Ok(()) => self.drain_flows(),
                     Err(error) => return Err(system("the ring", error)),
                 },
                 () = std::future::ready(()), if self.backlog => self.drain_attempts(),
