@@ -14,12 +14,14 @@ use crate::ways::{any_protocol, arrived_nothing_since};
 const ALICES_SESSION: &str = "user.slice/user-42001.slice/session-1.scope";
 
 /// What a kernel says of a protocol, an option or a call that it doesn't have.
-const UNKNOWN: [Errno; 5] = [
+const UNKNOWN: [Errno; 6] = [
     Errno::ENOSYS,
     Errno::EPROTONOSUPPORT,
     Errno::ESOCKTNOSUPPORT,
     Errno::EAFNOSUPPORT,
     Errno::ENOPROTOOPT,
+    // MPTCP before 6.2 has no TCP Fast Open for clients.
+    Errno::EOPNOTSUPP,
 ];
 
 /// Who tries.
