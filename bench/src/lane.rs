@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where a contender works: a network of its own, a cgroup, a user, and what stands between its
+//! client and the server there.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use stile_tests::User;
+
+/// Everything that belongs to one contender. Its clients, servers and relays run in the network
+/// namespace `network`; only the clients run in `cgroup` and as `user`.
+pub(crate) struct Lane {
+    /// The contender's name in the tables: `stile`, `no agent`, `nftables`.
+    pub(crate) who: &'static str,
+    /// The network.
+    pub(crate) network: Network,
+    /// The cgroup of the clients; the gate, if there is one, is on it or above it.
+    pub(crate) cgroup: PathBuf,
+    /// Whose the clients are.
+    pub(crate) user: User,
+    /// Where clients connect to reach the server: a relay's door, or the server itself.
+    pub(crate) door: SocketAddr,
+    /// Processes and rules that end with the lane.
+    pub(crate) keeps: Vec<Box<dyn Any>>,
+}
+
+/// A network namespace with nothing but a loopback, on which every unicast address is local.
+/// It lives as long as the process that holds it open.
+pub(crate) struct Network {
+    holder: Child,
+    path: PathBuf,
+}
+
+/// Makes every address local to the loopback, and lets it take thousands of connections.
+const FURNISH: &str = "ip link set lo up && \
+    ip route add local 0.0.0.0/0 dev lo && ip -6 route add local ::/0 dev lo && \
+    for s in core/somaxconn=65535 ipv4/tcp_max_syn_backlog=65535 ipv4/tcp_no_metrics_save=1 \
+        ipv4/conf/all/rp_filter=0 ipv4/conf/lo/rp_filter=0; do \
+        echo ${s#*=} > /proc/sys/net/${s%%=*} || exit 1; done && \
+    echo '1024 65535' > /proc/sys/net/ipv4/ip_local_port_range && echo ready && exec cat";
+
+impl Network {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or iproute2 is missing.
+    pub(crate) fn new() -> Result<Self> {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "--", "/bin/sh", "-c", FURNISH])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("could not start unshare; install util-linux")?;
+        let mut said = String::new();
+        if let Some(output) = holder.stdout.as_mut() {
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut said)?;
+        }
+        let path = PathBuf::from(format!("/proc/{}/ns/net", holder.id()));
+        let network = Self { holder, path };
+        ensure!(
+            said == "ready\n",
+            "the network namespace can't be furnished"
+        );
+        Ok(network)
+    }
+
+    /// Its file, for `nsenter --net=` and setns(2).
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A program that will run as root in it.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net={}", self.path.display()))
+            .arg("--")
+            .arg(program);
+        command
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // It ends by itself when its input closes; killing it is quicker.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
