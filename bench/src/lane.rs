@@ -3,12 +3,23 @@
 //! client and the server there.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use stile_tests::User;
+use stile_tests::{Host, User};
+
+/// Who the agent is in the tables.
+pub(crate) const STILE: &str = "stile";
+/// Who does without one.
+pub(crate) const NO_AGENT: &str = "no agent";
+
+/// Where clients find a server that nothing stands before.
+pub(crate) const DOOR: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 7100);
 
 /// Everything that belongs to one contender. Its clients, servers and relays run in the network
 /// namespace `network`; only the clients run in `cgroup` and as `user`.
@@ -41,6 +52,81 @@ const FURNISH: &str = "ip link set lo up && \
         ipv4/conf/all/rp_filter=0 ipv4/conf/lo/rp_filter=0; do \
         echo ${s#*=} > /proc/sys/net/${s%%=*} || exit 1; done && \
     echo '1024 65535' > /proc/sys/net/ipv4/ip_local_port_range && echo ready && exec cat";
+
+impl Lane {
+    /// One without an agent: the baseline.
+    ///
+    /// # Errors
+    /// If its network or cgroup can't be made.
+    pub(crate) fn free(who: &'static str, user: User) -> Result<Self> {
+        let cgroup = Cgroup::new()?;
+        Ok(Self {
+            who,
+            network: Network::new()?,
+            // As deep as that of a gated client.
+            cgroup: cgroup.child("session")?,
+            user,
+            door: DOOR,
+            keeps: vec![Box::new(cgroup)],
+        })
+    }
+
+    /// One with the real agent. The host has to outlive it.
+    ///
+    /// # Errors
+    /// If its network or cgroup can't be made.
+    pub(crate) fn gated(host: &Host, user: User) -> Result<Self> {
+        let cgroup = host.cgroup().join("session");
+        fs::create_dir_all(&cgroup).with_context(|| format!("{}", cgroup.display()))?;
+        Ok(Self {
+            who: STILE,
+            network: Network::new()?,
+            cgroup,
+            user,
+            door: DOOR,
+            keeps: Vec::new(),
+        })
+    }
+}
+
+/// A cgroup of the sandbox that no agent is on. It has to be empty when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or outside of the sandbox.
+    pub(crate) fn new() -> Result<Self> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let sandbox = std::env::var_os("STILE_TEST_CGROUP").context("not in a sandbox")?;
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(sandbox).join(format!("lane-{number}"));
+        fs::create_dir(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// One below it.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub(crate) fn child(&self, name: &str) -> Result<PathBuf> {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // What stays, the sandbox removes.
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(entry.path());
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
+}
 
 impl Network {
     /// Makes one.

@@ -31,6 +31,7 @@ pub struct Builder {
     bus: bool,
     small_disks: bool,
     at_root: bool,
+    log: &'static str,
 }
 
 impl Builder {
@@ -44,6 +45,7 @@ impl Builder {
             bus: true,
             small_disks: false,
             at_root: false,
+            log: "debug",
         }
     }
 
@@ -101,6 +103,13 @@ impl Builder {
     #[must_use]
     pub fn cgroup(mut self, relative: &str) -> Self {
         self.cgroups.push(relative.to_owned());
+        self
+    }
+
+    /// With a daemon that logs as an installed one does, not all that it does: for measuring.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.log = "info";
         self
     }
 
@@ -163,6 +172,7 @@ impl Builder {
             cgroup: (!self.at_root).then(|| cgroup.path().to_owned()),
             pins: pins.0.clone(),
             bus: Bus::address(dir.path()),
+            log: self.log,
         };
         let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);

@@ -20,6 +20,8 @@ pub(crate) struct Places {
     pub(crate) cgroup: Option<PathBuf>,
     pub(crate) pins: PathBuf,
     pub(crate) bus: String,
+    /// How much the daemon logs.
+    pub(crate) log: &'static str,
 }
 
 impl Places {
@@ -66,7 +68,7 @@ impl Places {
     }
 
     /// What every daemon of this host wrote to stderr, one after the other.
-    pub(crate) fn log(&self) -> PathBuf {
+    pub(crate) fn log_file(&self) -> PathBuf {
         self.dir.join("stiled.log")
     }
 }
@@ -90,14 +92,14 @@ impl Daemon {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(places.log())
+            .open(places.log_file())
             .unwrap();
         let written = log.metadata().unwrap().len();
         let process = Running::new(
             places
                 .stiled(&[])
                 .env("NOTIFY_SOCKET", &socket)
-                .env("STILE_LOG", "debug")
+                .env("STILE_LOG", places.log)
                 .env("RUST_BACKTRACE", "1")
                 .stdout(Stdio::null())
                 .stderr(log),
@@ -105,7 +107,7 @@ impl Daemon {
         let mut daemon = Self { process, notify };
         match daemon.hears("READY=1") {
             true => Ok(daemon),
-            false => Err(since(&places.log(), written)),
+            false => Err(since(&places.log_file(), written)),
         }
     }
 

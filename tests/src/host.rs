@@ -132,7 +132,7 @@ impl Host {
     /// What the daemon has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let bytes = fs::read(self.places.log()).unwrap_or_default();
+        let bytes = fs::read(self.places.log_file()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

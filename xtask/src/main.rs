@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Development tasks: `cargo xtask --help`.
 
+mod bench;
 mod demo;
 mod ebpf;
 mod fuzz;
@@ -28,6 +29,7 @@ Examples:
   cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
   cargo xtask fuzz --seconds 60 syn  look for a minute for what breaks the reader of SYNs
   cargo xtask fuzz --replay          the committed corpus only
+  cargo xtask bench --quick          measure it beside others, in three minutes; needs root
   cargo xtask kernels                some suites on the oldest and the newest kernel
   cargo xtask kernels --all          on all of them, and write docs/kernels.md
   cargo xtask demo                   a database behind the gate, in tmux, for you to play
@@ -50,6 +52,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Run the tests of the crates without a kernel under Miri; needs a nightly toolchain.
     Miri,
+    /// Measure it beside what else one could use, in a sandbox.
+    Bench(bench::Options),
     /// Run end-to-end suites on other kernels, in emulated machines.
     Kernels(kernels::Options),
     /// Show it: a database behind the gate, and a person who answers for it.
@@ -84,6 +88,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri => fuzz::miri(),
+        Task::Bench(options) => bench::run(&options),
         Task::Kernels(options) => kernels::run(&options),
         Task::Guest(stage) => kernels::run_stage(stage),
         Task::Demo(options) => demo::run(&options),

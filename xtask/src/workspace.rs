@@ -80,8 +80,17 @@ impl Workspace {
 
     /// Builds `stiled` and `stile`; returns the folder in which they lie.
     pub(crate) fn build_agent(&self, release: bool) -> Result<PathBuf> {
+        self.build_programs(&["stile"], release)
+    }
+
+    /// Builds the programs of these packages, `stile` among them; returns the folder in which
+    /// they lie.
+    pub(crate) fn build_programs(&self, packages: &[&str], release: bool) -> Result<PathBuf> {
         let mut cargo = self.cargo();
-        cargo.args(["build", "--locked", "--package", "stile", "--bins"]);
+        cargo.args(["build", "--locked", "--bins"]);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
         if release {
             cargo.arg("--release");
         }

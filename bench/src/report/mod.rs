@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a run found: what is written as JSON, and what every other form is made of.
 
+pub(crate) mod text;
+
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON form. A reader refuses another one.
@@ -135,6 +137,17 @@ pub(crate) enum Bound {
     AtMost,
     /// Met at or above it.
     AtLeast,
+}
+
+impl Goal {
+    /// A ratio to the baseline of at most this.
+    pub(crate) fn ratio_at_most(value: f64) -> Self {
+        Self {
+            of: Of::Ratio,
+            bound: Bound::AtMost,
+            value,
+        }
+    }
 }
 
 impl Row {

@@ -18,9 +18,12 @@ mod users;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use self::cgroup::Cgroup;
 pub(crate) use self::inside::{Inside, enter};
@@ -132,9 +135,47 @@ impl Sandbox {
         Ok(child)
     }
 
+    /// Waits for a command of [`Self::spawn`], then ends what it left running, which may hold its
+    /// output open. `None` if it took longer than the limit.
+    pub(crate) fn wait(&self, mut child: Child, limit: Duration) -> Result<Option<ExitStatus>> {
+        let (ended, over) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let watchdog = scope.spawn(move || {
+                let hung = over.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+                if hung {
+                    self.kill();
+                }
+                hung
+            });
+            let status = child.wait().context("could not wait for the command");
+            drop(ended);
+            self.kill();
+            let hung = watchdog.join().unwrap_or(true);
+            status.map(|status| (!hung).then_some(status))
+        })
+    }
+
     /// Ends everything that runs inside.
     pub(crate) fn kill(&self) {
         self.cgroup.kill();
+    }
+}
+
+/// The programs that the end-to-end tests and the bench start.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Programs {
+    /// The folder with `stiled`, `stile` and the tests' own.
+    pub(crate) bin: PathBuf,
+    /// The folder with PostgreSQL's.
+    pub(crate) postgres: PathBuf,
+}
+
+impl Programs {
+    /// Tells a command of [`Sandbox::command`] where they are.
+    pub(crate) fn tell(&self, sandbox: &Sandbox, command: &mut Command) {
+        command
+            .env("STILE_BIN_DIR", sandbox.path_inside(&self.bin))
+            .env("STILE_PG_BIN", &self.postgres);
     }
 }
 

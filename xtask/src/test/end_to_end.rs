@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::follow;
 use super::suites::{GATE, Suite, TESTS};
 use super::tally::Tally;
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Programs, Sandbox};
 use crate::workspace::{self, Workspace};
 
 /// A suite that takes longer hangs: the slowest known takes a few minutes on two cores.
@@ -26,27 +25,26 @@ pub(crate) struct EndToEnd {
     target: PathBuf,
     /// The package's folder: cargo runs tests in it.
     package: PathBuf,
-    /// With `stiled` and `stile`.
-    bin: PathBuf,
-    postgres: PathBuf,
-    /// The names of what lies in `bin`.
-    programs: Vec<String>,
+    programs: Programs,
+    /// The names of those that are ours.
+    names: Vec<String>,
     /// Suite and its binary.
     suites: BTreeMap<String, PathBuf>,
 }
 
 impl EndToEnd {
     /// Builds the agent and the test binaries of these suites.
-    pub(crate) fn build(workspace: &Workspace, names: &[&str], postgres: PathBuf) -> Result<Self> {
+    pub(crate) fn build(workspace: &Workspace, suites: &[&str], postgres: PathBuf) -> Result<Self> {
         let bin = workspace.build_agent(false)?;
+        let programs = Programs { bin, postgres };
         let mut cargo = workspace.cargo();
         cargo.args(["test", "--locked", "--no-run", "--package", TESTS]);
-        for name in names {
+        for name in suites {
             cargo.args(["--test", name]);
         }
         let tests = workspace.package(TESTS)?;
-        let mut programs = vec!["stiled".to_owned(), "stile".to_owned()];
-        programs.extend(tests.targets.iter().filter_map(|target| {
+        let mut names = vec!["stiled".to_owned(), "stile".to_owned()];
+        names.extend(tests.targets.iter().filter_map(|target| {
             let is_program = target.kind.contains(&TargetKind::Bin);
             is_program.then(|| target.name.clone())
         }));
@@ -57,9 +55,8 @@ impl EndToEnd {
         Ok(Self {
             target: workspace.target().to_owned(),
             package: package.as_std_path().to_owned(),
-            bin,
-            postgres,
             programs,
+            names,
             suites: executables(&mut cargo)?,
         })
     }
@@ -76,7 +73,7 @@ impl EndToEnd {
 
     /// All programs that the suites start.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let programs = self.programs.iter().map(|name| self.bin.join(name));
+        let programs = self.names.iter().map(|name| self.programs.bin.join(name));
         programs.chain(self.suites.values().cloned()).collect()
     }
 
@@ -95,7 +92,7 @@ impl EndToEnd {
             bail!("the suite {name} has no output to read");
         };
         let (summaries, ended) = std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| wait(&sandbox, child));
+            let waiter = scope.spawn(|| sandbox.wait(child, LIMIT));
             let summaries = follow(output, &suite, tally);
             (summaries, waiter.join())
         });
@@ -111,38 +108,17 @@ impl EndToEnd {
 
     fn command(&self, sandbox: &Sandbox, binary: &Path) -> Result<Command> {
         let mut command = sandbox.command(sandbox.path_inside(binary))?;
+        self.programs.tell(sandbox, &mut command);
         command
             // Each test starts a daemon, a bus and often a database: two at a time is what
             // two cores bear without timing out.
             .arg("--test-threads=2")
             .current_dir(&self.package)
             .env("CARGO_MANIFEST_DIR", &self.package)
-            .env("STILE_BIN_DIR", sandbox.path_inside(&self.bin))
-            .env("STILE_PG_BIN", &self.postgres)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         Ok(command)
     }
-}
-
-/// Waits for the suite, then ends what it left running, which may hold its output open.
-/// `None` if it took too long.
-fn wait(sandbox: &Sandbox, mut child: Child) -> Result<Option<ExitStatus>> {
-    let (ended, over) = mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        let watchdog = scope.spawn(move || {
-            let hung = over.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
-            if hung {
-                sandbox.kill();
-            }
-            hung
-        });
-        let status = child.wait().context("could not wait for the suite");
-        drop(ended);
-        sandbox.kill();
-        let hung = watchdog.join().unwrap_or(true);
-        status.map(|status| (!hung).then_some(status))
-    })
 }
 
 /// Runs a `cargo test --no-run`, and returns its binaries by the name of their target.
