@@ -2,8 +2,10 @@
 //! Measures stile: each thing with stile, without it, and with what a user would pick instead,
 //! in turn. `cargo xtask bench` builds it and runs it in a sandbox.
 
+mod contest;
 mod lane;
 mod machine;
+mod prefixes;
 mod report;
 mod rounds;
 mod run;

@@ -167,11 +167,6 @@ impl Worker {
         self.measure(&Job::Bulk { mebibytes })
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
     fn measure(&mut self, job: &Job) -> Result<Sample> {
         match self.ask(job)? {
             Answer::Took { median, p99, cpu } => Ok(Sample { median, p99, cpu }),

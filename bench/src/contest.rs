@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Lanes whose workers do the same thing in turn.
+
+use anyhow::{Context, Result};
+
+use crate::lane::Lane;
+use crate::machine::quiet_cpu;
+use crate::rounds::{Contender, Measured, Sample, take_turns};
+use crate::worker::Worker;
+
+/// Lanes with a worker in each, kept on one processor. The workers end before their lanes.
+pub(crate) struct Contest {
+    workers: Vec<Worker>,
+    lanes: Vec<Lane>,
+}
+
+impl Contest {
+    /// Starts the workers. The first lane is the baseline.
+    ///
+    /// # Errors
+    /// If one can't enter its lane.
+    pub(crate) fn new(lanes: Vec<Lane>) -> Result<Self> {
+        let cpu = quiet_cpu();
+        let workers = lanes.iter().map(|lane| Worker::pinned(lane, cpu));
+        Ok(Self {
+            workers: workers.collect::<Result<_>>()?,
+            lanes,
+        })
+    }
+
+    /// Does something with each worker, which may take what it finds to the block.
+    ///
+    /// # Errors
+    /// If it fails for one.
+    pub(crate) fn each<T>(
+        &mut self,
+        mut prepare: impl FnMut(&Lane, &mut Worker) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let pairs = self.lanes.iter().zip(&mut self.workers);
+        pairs
+            .map(|(lane, worker)| prepare(lane, worker).with_context(|| lane.who.to_owned()))
+            .collect()
+    }
+
+    /// Lets each do this block when it is its turn, with what was prepared for it.
+    ///
+    /// # Errors
+    /// If a block fails.
+    pub(crate) fn measure<T>(
+        &mut self,
+        rounds: usize,
+        prepared: &[T],
+        block: impl Fn(&mut Worker, &T) -> Result<Sample>,
+    ) -> Result<Vec<(&'static str, Measured)>> {
+        let block = &block;
+        let pairs = self.workers.iter_mut().zip(prepared);
+        let mut blocks: Vec<_> = pairs
+            .zip(&self.lanes)
+            .map(|((worker, prepared), lane)| {
+                move || block(worker, prepared).with_context(|| lane.who.to_owned())
+            })
+            .collect();
+        let mut contenders: Vec<&mut dyn Contender> = blocks
+            .iter_mut()
+            .map(|block| block as &mut dyn Contender)
+            .collect();
+        let measured = take_turns(rounds, &mut contenders)?;
+        let names = self.lanes.iter().map(|lane| lane.who);
+        Ok(names.zip(measured).collect())
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! connect() to what is not protected, while more and more is.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::Result;
+use stile_tests::{ALICE, Host};
+
+use super::{Question, Run, Section};
+use crate::contest::Contest;
+use crate::lane::{Lane, NO_AGENT};
+use crate::prefixes::{Family, Prefixes};
+use crate::report::{Goal, Row, Table};
+use crate::say;
+use crate::worker::{PORT, Protocol};
+
+pub(super) const SECTION: Section = Section {
+    name: "connect",
+    run,
+};
+
+const TABLE: &str = "connect";
+
+/// How many addresses are in turn: more than the caches of a processor keep the way to.
+pub(super) const ROTATING: usize = 1 << 16;
+
+/// Sizes of the sets, and how they are called.
+const SIZES: [(usize, &str); 4] = [
+    (10, "10"),
+    (1000, "1k"),
+    (100_000, "100k"),
+    (1_000_000, "1M"),
+];
+
+/// The set that takes longest is not in a quick run for each family.
+fn sizes(run: &Run, family: Family) -> &'static [(usize, &'static str)] {
+    if run.quick && family == Family::V6 {
+        &SIZES[..3]
+    } else {
+        &SIZES
+    }
+}
+
+fn run(run: &mut Run) -> Result<()> {
+    let mut rows = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        for (size, name) in sizes(run, family) {
+            match at_size(run, family, *size, name) {
+                Ok(more) => rows.extend(more),
+                Err(error) => {
+                    let what = format!("connect with {size} {} prefixes", family.name());
+                    run.misses(&what, format!("{error:#}"));
+                }
+            }
+        }
+    }
+    run.tables.push(Table {
+        id: TABLE.to_owned(),
+        title: "connect() to an unprotected address".to_owned(),
+        note: format!(
+            "The call alone, on a loopback where every address is local; for TCP with the whole \
+             handshake, for UDP on one socket that is connected again and again. Rotating: \
+             {ROTATING} addresses in turn; hot: one address."
+        ),
+        rows,
+    });
+    Ok(())
+}
+
+/// A host with this set protected, after its daemon enforces it.
+pub(super) fn protecting(prefixes: &Prefixes, rule: &str) -> Result<Host> {
+    // The set is in files of its own, beside the one of the host.
+    let mut host = Host::builder().policy("").quiet().stopped().build();
+    prefixes.write_policy(&host.policy(), PORT, rule)?;
+    host.try_start().map_err(anyhow::Error::msg)?;
+    Ok(host)
+}
+
+/// Who connects beside that many prefixes. The baseline is first.
+fn lanes(host: &Host) -> Result<Vec<Lane>> {
+    Ok(vec![
+        Lane::free(NO_AGENT, ALICE)?,
+        Lane::gated(host, ALICE)?,
+    ])
+}
+
+fn at_size(run: &Run, family: Family, size: usize, name: &str) -> Result<Vec<Row>> {
+    let prefixes = Prefixes::new(family, size);
+    let start = Instant::now();
+    let host = protecting(&prefixes, "action = \"deny\"")?;
+    let took = start.elapsed().as_secs_f64();
+    let family_name = family.name();
+    say::part(format!(
+        "{family_name}, {name} prefixes; the agent was up after {took:.1} s"
+    ));
+    let mut contest = Contest::new(lanes(&host)?)?;
+    let addresses = prefixes.outside(ROTATING);
+    let mut rows = Vec::new();
+    for (pattern, addresses) in [("rotating", &addresses[..]), ("hot", &addresses[..1])] {
+        let to = |address: &_| SocketAddr::new(*address, PORT);
+        let lists = contest.each(|_, worker| worker.learn(addresses.iter().map(to).collect()))?;
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let (word, count, rounds) = match protocol {
+                Protocol::Tcp => ("tcp", 1500, 21),
+                Protocol::Udp => ("udp", 5000, 15),
+            };
+            let measured = contest.measure(run.rounds(rounds), &lists, |worker, list| {
+                worker.connect(protocol, *list, count)
+            })?;
+            let goal = (protocol == Protocol::Tcp).then(|| Goal::ratio_at_most(1.05));
+            let question = Question {
+                table: TABLE,
+                id: &format!("{word}{}-{pattern}-{name}", family.digit()),
+                what: &format!(
+                    "{} over {family_name}, {name} prefixes, {pattern}",
+                    word.to_uppercase()
+                ),
+                unit: "ns",
+                guarded: protocol == Protocol::Udp,
+                goal,
+            };
+            rows.extend(question.rows(&measured));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From a new connection to the server's first answer: what a client waits for.
+
+use anyhow::Result;
+use stile_tests::{ALICE, Host};
+
+use super::{Question, Run, Section};
+use crate::contest::Contest;
+use crate::lane::{DOOR, Lane, NO_AGENT};
+use crate::machine::quiet_cpu;
+use crate::report::{Goal, Table};
+use crate::server::Server;
+
+pub(super) const SECTION: Section = Section { name: "reply", run };
+
+const TABLE: &str = "reply";
+
+/// A host that protects [`DOOR`], and lets everybody through for an hour.
+pub(super) fn guarding_the_door() -> Host {
+    let policy = format!(
+        "[[endpoint]]\nname = \"door\"\nhosts = [\"{}\"]\nports = [{}]\n\
+         [[rule]]\nname = \"all\"\nendpoints = [\"door\"]\nusers = [\"*\"]\n\
+         action = \"allow\"\nttl = \"1h\"\n",
+        DOOR.ip(),
+        DOOR.port()
+    );
+    Host::builder().policy(&policy).quiet().build()
+}
+
+/// Lets a server live as long as its lane, on the clients' processor.
+pub(super) fn with_server(mut lane: Lane) -> Result<Lane> {
+    let server = Server::start(&lane.network, DOOR.port(), Some(quiet_cpu()))?;
+    lane.keeps.push(Box::new(server));
+    Ok(lane)
+}
+
+fn run(run: &mut Run) -> Result<()> {
+    let host = guarding_the_door();
+    let lanes = vec![
+        with_server(Lane::free(NO_AGENT, ALICE)?)?,
+        with_server(Lane::gated(&host, ALICE)?)?,
+    ];
+    let mut contest = Contest::new(lanes)?;
+    let lists = contest.each(|lane, worker| worker.learn(vec![lane.door]))?;
+    let measured = contest.measure(run.rounds(30), &lists, |worker, list| {
+        worker.reply(*list, 1000)
+    })?;
+    let question = Question {
+        table: TABLE,
+        id: "tcp4",
+        what: "TCP over IPv4, 16 bytes and back",
+        unit: "ns",
+        guarded: false,
+        goal: Some(Goal::ratio_at_most(1.1)),
+    };
+    run.tables.push(Table {
+        id: TABLE.to_owned(),
+        title: "A new connection, until the first reply".to_owned(),
+        note: "socket, connect, send and receive, of an echo server on the same processor; with \
+               stile under a live grant."
+            .to_owned(),
+        rows: question.rows(&measured),
+    });
+    Ok(())
+}
