@@ -37,6 +37,11 @@ impl Sample {
             cpu: None,
         }
     }
+
+    /// Adds CPU time that so many operations have caused after they were over.
+    pub(crate) fn add_cpu(&mut self, time: f64, operations: usize) {
+        self.cpu = self.cpu.map(|cpu| cpu + time / operations as f64);
+    }
 }
 
 /// Somebody who does a block of work when it is their turn.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A whole run: one section after the other, then the report.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::report::{Machine, Report, SCHEMA, text};
 use crate::say;
-use crate::sections::{ALL, Run, Section};
+use crate::sections::{ALL, Run, Section, caught};
 
 /// What to measure, and how.
 #[derive(Debug, clap::Args)]
@@ -46,11 +45,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut failed = 0;
     for (number, section) in (1..).zip(&chosen) {
         say::step(format!("{} ({number} of {})", section.name, chosen.len()));
-        if let Err(error) = measure(section, &mut run) {
-            say::failed(format!("{error:#}"));
+        let start = Instant::now();
+        if let Err(error) = caught(|| (section.run)(&mut run)) {
             run.misses(section.name, format!("{error:#}"));
             failed += 1;
         }
+        say::part(format!("took {:.1} s", start.elapsed().as_secs_f64()));
     }
     let report = Report {
         schema: SCHEMA,
@@ -68,14 +68,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     text::print(&report);
     ensure!(failed == 0, "{failed} of {} sections failed", chosen.len());
     Ok(())
-}
-
-/// Measures one section. What the tests' environment can't do ends in a panic, with its place.
-fn measure(section: &Section, run: &mut Run) -> Result<()> {
-    match catch_unwind(AssertUnwindSafe(|| (section.run)(run))) {
-        Ok(done) => done,
-        Err(_) => bail!("it panicked, see above"),
-    }
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Section>> {

@@ -7,7 +7,9 @@ mod refused;
 mod reply;
 mod traffic;
 
-use anyhow::Result;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, anyhow};
 
 use crate::lane::STILE;
 use crate::report::{Goal, Missing, Row, Table};
@@ -36,6 +38,21 @@ impl Run {
             what: what.to_owned(),
             why: why.to_string(),
         });
+    }
+}
+
+/// Does something with the tests' environment, which panics where a test would fail.
+///
+/// # Errors
+/// With what it panicked, too.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done,
+        Err(payload) => {
+            let said = payload.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| payload.downcast_ref::<&str>().copied());
+            Err(anyhow!("{}", said.unwrap_or("a panic")))
+        }
     }
 }
 
@@ -89,5 +106,55 @@ impl Question<'_> {
             row
         };
         measured.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounds::{Contender, Sample, take_turns};
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_the_same() {
+        let error = caught(|| -> Result<()> { panic!("no {}", "bus") }).unwrap_err();
+        assert_eq!(error.to_string(), "no bus");
+        assert_eq!(caught(|| Ok(1)).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_baseline_has_no_ratio_and_only_stile_has_a_goal() {
+        let mut blocks = [2.0, 3.0, 8.0].map(|number| move || Ok(Sample::one(number)));
+        let mut contenders: Vec<_> = blocks
+            .iter_mut()
+            .map(|one| one as &mut dyn Contender)
+            .collect();
+        let measured = take_turns(3, &mut contenders).unwrap();
+        let question = Question {
+            table: "t",
+            id: "q",
+            what: "what",
+            unit: "ns",
+            guarded: true,
+            goal: Some(Goal::ratio_at_most(1.2)),
+        };
+        let named: Vec<_> = ["no agent", STILE, "other"]
+            .into_iter()
+            .zip(measured)
+            .collect();
+        let rows = question.rows(&named);
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["t/q/no-agent", "t/q/stile", "t/q/other"]);
+        let met: Vec<_> = rows.iter().map(Row::meets_goal).collect();
+        assert_eq!(met, [None, Some(false), None]);
+        let ratios: Vec<_> = rows.iter().map(|row| row.ratio.as_ref()).collect();
+        assert!(ratios[0].is_none());
+        assert_eq!(
+            ratios[1].map(|ratio| (ratio.value, ratio.guarded)),
+            Some((1.5, true))
+        );
+        assert_eq!(
+            ratios[2].map(|ratio| (ratio.value, ratio.guarded)),
+            Some((4.0, false))
+        );
     }
 }

@@ -5,8 +5,8 @@ use anyhow::Result;
 use stile_tests::{ALICE, Host};
 
 use super::{Question, Run, Section};
-use crate::contest::Contest;
-use crate::lane::{DOOR, Lane, NO_AGENT};
+use crate::contest::{Contest, settle};
+use crate::lane::{DOOR, Lane, NO_AGENT, STILE};
 use crate::machine::quiet_cpu;
 use crate::report::{Goal, Table};
 use crate::server::Server;
@@ -14,6 +14,9 @@ use crate::server::Server;
 pub(super) const SECTION: Section = Section { name: "reply", run };
 
 const TABLE: &str = "reply";
+
+/// Connections in a block.
+const BLOCK: usize = 1000;
 
 /// A host that protects [`DOOR`], and lets everybody through for an hour.
 pub(super) fn guarding_the_door() -> Host {
@@ -41,9 +44,14 @@ fn run(run: &mut Run) -> Result<()> {
         with_server(Lane::gated(&host, ALICE)?)?,
     ];
     let mut contest = Contest::new(lanes)?;
-    let lists = contest.each(|lane, worker| worker.learn(vec![lane.door]))?;
-    let measured = contest.measure(run.rounds(30), &lists, |worker, list| {
-        worker.reply(*list, 1000)
+    let lists = contest.each(|lane, worker| {
+        let list = worker.learn(vec![lane.door])?;
+        Ok((list, lane.who == STILE))
+    })?;
+    let measured = contest.measure(run.rounds(30), &lists, |worker, (list, gated)| {
+        let mut sample = worker.reply(*list, BLOCK)?;
+        sample.add_cpu(if *gated { settle(&host)? } else { 0.0 }, BLOCK);
+        Ok(sample)
     })?;
     let question = Question {
         table: TABLE,

@@ -12,11 +12,13 @@ use crate::workspace::Workspace;
 /// The package with the end-to-end tests.
 pub(super) const TESTS: &str = "stile-tests";
 pub(super) const GATE: &str = "stile-gate";
+/// The package that measures. It isn't built by default, because the end-to-end tests aren't.
+const BENCH: &str = "stile-bench";
 
 /// A suite of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
-    /// The unit tests of everything that is built by default, the gate excepted.
+    /// The unit tests of everything that is built by default, the gate excepted, and of the bench.
     Unit,
     /// The gate's decision, free of the kernel.
     Gate,
@@ -46,6 +48,7 @@ impl Suite {
                         cargo.args(["--package", &package]);
                     }
                 }
+                cargo.args(["--package", BENCH]);
             }
             Self::Gate => {
                 cargo.args(["--package", GATE]);
