@@ -105,18 +105,19 @@ fn max_hold(rules: &[Rule]) -> Duration {
 fn add_prefixes(tables: &mut KernelTables, policy: &Policy, coverage: &Coverage<'_>) {
     // The endpoints that share a prefix make its class: the same ones, the same class.
     let mut known: HashMap<Vec<usize>, u32> = HashMap::new();
-    for prefix in coverage.prefixes() {
-        let sharing = coverage.sharing(prefix);
-        let class = *known.entry(sharing).or_insert_with_key(|sharing| {
+    coverage.each(|prefix, sharing| {
+        let class = known.get(sharing).copied().unwrap_or_else(|| {
             tables.classes.push(class_of(&policy.endpoints, sharing));
             // Each class belongs to a prefix, and memory holds fewer than 2^32 of them.
-            u32::try_from(tables.classes.len() - 1).unwrap_or(u32::MAX)
+            let class = u32::try_from(tables.classes.len() - 1).unwrap_or(u32::MAX);
+            known.insert(sharing.to_vec(), class);
+            class
         });
         match prefix {
             IpNet::V4(net) => tables.v4.push((net, class)),
             IpNet::V6(net) => tables.v6.push((net, class)),
         }
-    }
+    });
 }
 
 /// The ranges of these endpoints in the policy's order. [`Coverage::overfull`] has made sure

@@ -14,8 +14,9 @@ use super::Endpoint;
 /// All protected prefixes of a policy.
 pub(super) struct Coverage<'p> {
     endpoints: &'p [Endpoint],
-    /// Positions of the endpoints that name the prefix.
-    by_prefix: BTreeMap<IpNet, Vec<usize>>,
+    /// Each prefix with the position of an endpoint that names it, in an order in which a
+    /// network comes before those inside it.
+    named: Vec<(IpNet, usize)>,
 }
 
 /// A prefix for which the kernel would need more port ranges than it can look through.
@@ -29,54 +30,60 @@ pub(super) struct TooManyRanges {
 
 impl<'p> Coverage<'p> {
     pub(super) fn new(endpoints: &'p [Endpoint]) -> Self {
-        let mut by_prefix: BTreeMap<IpNet, Vec<usize>> = BTreeMap::new();
-        for (position, endpoint) in endpoints.iter().enumerate() {
-            for host in &endpoint.hosts {
-                by_prefix.entry(host.trunc()).or_default().push(position);
+        let mut named: Vec<_> = endpoints
+            .iter()
+            .enumerate()
+            .flat_map(|(at, endpoint)| endpoint.hosts.iter().map(move |host| (host.trunc(), at)))
+            .collect();
+        named.sort_unstable_by_key(|(net, at)| (place(net), *at));
+        named.dedup();
+        Self { endpoints, named }
+    }
+
+    /// Shows each prefix once, with the positions of the endpoints that have an address of it,
+    /// and so all of them; in the policy's order, each once.
+    pub(super) fn each(&self, mut see: impl FnMut(IpNet, &[usize])) {
+        // The networks around the present one, from the widest on, with their endpoints.
+        let mut around: Vec<(IpNet, Vec<usize>)> = Vec::new();
+        for same in self.named.chunk_by(|(one, _), (other, _)| one == other) {
+            let [(net, _), ..] = same else { continue };
+            while around.pop_if(|(outer, _)| !outer.contains(net)).is_some() {}
+            let mut sharing: Vec<usize> = same.iter().map(|(_, at)| *at).collect();
+            if let Some((_, outer)) = around.last() {
+                sharing.extend(outer);
+                sharing.sort_unstable();
+                sharing.dedup();
+            }
+            see(*net, &sharing);
+            if net.prefix_len() < net.max_prefix_len() {
+                around.push((*net, sharing));
             }
         }
-        Self {
-            endpoints,
-            by_prefix,
-        }
-    }
-
-    /// Each prefix once.
-    pub(super) fn prefixes(&self) -> impl Iterator<Item = IpNet> {
-        self.by_prefix.keys().copied()
-    }
-
-    /// Positions of the endpoints that have an address of this prefix, and so all of them;
-    /// in the policy's order, each once.
-    pub(super) fn sharing(&self, prefix: IpNet) -> Vec<usize> {
-        let around = std::iter::successors(Some(prefix), IpNet::supernet);
-        let mut positions: Vec<_> = around
-            .filter_map(|net| self.by_prefix.get(&net))
-            .flatten()
-            .copied()
-            .collect();
-        positions.sort_unstable();
-        positions.dedup();
-        positions
     }
 
     /// The prefixes whose endpoints have more ranges than fit, one for each set of endpoints.
     pub(super) fn overfull(&self) -> Vec<TooManyRanges> {
         let mut found: BTreeMap<Vec<usize>, TooManyRanges> = BTreeMap::new();
-        for prefix in self.prefixes() {
-            let sharing = self.sharing(prefix);
-            let ranges = sharing
-                .iter()
-                .map(|at| self.endpoints[*at].ports.len())
-                .sum();
-            if ranges > MAX_CLASS_PORTS {
-                found.entry(sharing.clone()).or_insert(TooManyRanges {
+        self.each(|prefix, sharing| {
+            let ports = sharing.iter().map(|at| self.endpoints[*at].ports.len());
+            let ranges = ports.sum();
+            if ranges > MAX_CLASS_PORTS && !found.contains_key(sharing) {
+                let too_many = TooManyRanges {
                     prefix,
                     ranges,
-                    sharing,
-                });
+                    sharing: sharing.to_vec(),
+                };
+                found.insert(sharing.to_vec(), too_many);
             }
-        }
+        });
         found.into_values().collect()
+    }
+}
+
+/// Sorts a network before those inside it, and the families apart.
+fn place(net: &IpNet) -> (bool, u128, u8) {
+    match net {
+        IpNet::V4(net) => (false, net.network().to_bits().into(), net.prefix_len()),
+        IpNet::V6(net) => (true, net.network().to_bits(), net.prefix_len()),
     }
 }
