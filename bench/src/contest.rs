@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
-use stile_tests::{Host, ROOT};
+use anyhow::{Context, Result, ensure};
+use stile_tests::{Host, ROOT, User};
 
 use crate::lane::Lane;
 use crate::machine::quiet_cpu;
@@ -83,6 +83,20 @@ pub(crate) fn settle(host: &Host) -> Result<f64> {
     // It reads them before it answers this.
     let _ = host.grants(ROOT);
     Ok(cpu_time(host.pid())? - before)
+}
+
+/// Makes sure that what was measured has gone through the gate.
+///
+/// # Errors
+/// If this user has no grant.
+pub(crate) fn ensure_granted(host: &Host, user: User) -> Result<()> {
+    let grants = host.grants(user);
+    ensure!(
+        !grants.is_empty(),
+        "{} has passed without a grant",
+        user.name
+    );
+    Ok(())
 }
 
 /// How long the threads of a process have run, in nanoseconds: the first number of

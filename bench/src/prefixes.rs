@@ -213,26 +213,27 @@ fn fill(address: IpAddr, length: u8, random: u128) -> IpAddr {
 mod tests {
     use super::*;
 
-    /// Whether a prefix of the set covers the address, asked one by one.
-    fn covers(prefixes: &Prefixes, address: IpAddr) -> bool {
-        let network = |length| masked(address, length);
-        prefixes
-            .all()
-            .iter()
-            .any(|(prefix, length)| network(*length) == *prefix)
+    #[test]
+    fn what_is_inside_is_covered() {
+        for family in [Family::V4, Family::V6] {
+            let prefixes = Prefixes::new(family, 1000);
+            let is_covered = |address: &IpAddr| {
+                let mut all = prefixes.all().iter();
+                all.any(|(prefix, length)| masked(*address, *length) == *prefix)
+            };
+            assert!(prefixes.inside(500).iter().all(is_covered));
+        }
     }
 
     #[test]
-    fn inside_is_covered_and_outside_is_not() {
-        for family in [Family::V4, Family::V6] {
-            let prefixes = Prefixes::new(family, 1000);
-            assert!(prefixes.inside(500).iter().all(|at| covers(&prefixes, *at)));
-            assert!(
-                !prefixes
-                    .outside(500)
-                    .iter()
-                    .any(|at| covers(&prefixes, *at))
-            );
+    fn what_is_outside_is_in_no_block_of_a_prefix() {
+        for (family, length) in [(Family::V4, 24), (Family::V6, 48)] {
+            let prefixes = Prefixes::new(family, 200_000);
+            let block = |address: &IpAddr| masked(*address, length);
+            let blocks: HashSet<_> = prefixes.all().iter().map(|(at, _)| block(at)).collect();
+            assert_eq!(blocks.len(), 200_000);
+            let outside = prefixes.outside(1 << 16);
+            assert!(!outside.iter().any(|at| blocks.contains(&block(at))));
         }
     }
 

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use nix::errno::Errno;
 use stile_tests::{ALICE, Host};
 
 use super::{Question, Run, Section, caught};
 use crate::contest::Contest;
-use crate::lane::{Lane, NO_AGENT};
+use crate::lane::{Lane, NO_AGENT, STILE};
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Row, Table};
 use crate::say;
@@ -122,6 +123,15 @@ fn at_size(run: &Run, family: Family, size: usize, name: &str) -> Result<(Vec<Ro
         "{family_name}, {name} prefixes; the agent was up after {took:.1} s"
     ));
     let mut contest = Contest::new(lanes(&host)?)?;
+    // What is protected is refused: it is this set that the gate looks addresses up in.
+    let inside = prefixes.inside(1)[0];
+    contest.each(|lane, worker| {
+        let list = worker.learn(vec![SocketAddr::new(inside, PORT)])?;
+        match lane.who {
+            STILE => worker.refused(list, 1, Errno::EPERM.into()).map(drop),
+            _ => Ok(()),
+        }
+    })?;
     let addresses = prefixes.outside(ROTATING);
     let mut rows = Vec::new();
     for (pattern, addresses) in [("rotating", &addresses[..]), ("hot", &addresses[..1])] {

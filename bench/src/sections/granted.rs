@@ -8,7 +8,7 @@ use stile_tests::ALICE;
 
 use super::connect::{ROTATING, protecting};
 use super::{Question, Run, Section};
-use crate::contest::{Contest, settle};
+use crate::contest::{Contest, ensure_granted, settle};
 use crate::lane::{Lane, NO_AGENT, STILE};
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Table};
@@ -58,6 +58,7 @@ fn run(run: &mut Run) -> Result<()> {
             };
             rows.extend(question.rows(&measured));
         }
+        ensure_granted(&host, ALICE)?;
         lost += host.faults(&["connection-not-recorded"]);
     }
     run.tables.push(Table {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use stile_tests::{ALICE, Host};
 
 use super::{Question, Run, Section};
-use crate::contest::{Contest, settle};
+use crate::contest::{Contest, ensure_granted, settle};
 use crate::lane::{DOOR, Lane, NO_AGENT, STILE};
 use crate::machine::quiet_cpu;
 use crate::report::{Goal, Table};
@@ -53,6 +53,7 @@ fn run(run: &mut Run) -> Result<()> {
         sample.add_cpu(if *gated { settle(&host)? } else { 0.0 }, BLOCK);
         Ok(sample)
     })?;
+    ensure_granted(&host, ALICE)?;
     let question = Question {
         table: TABLE,
         id: "tcp4",

@@ -8,7 +8,7 @@ use stile_tests::ALICE;
 
 use super::reply::{guarding_the_door, with_server};
 use super::{Question, Run, Section};
-use crate::contest::Contest;
+use crate::contest::{Contest, ensure_granted};
 use crate::lane::{DOOR, Lane, NO_AGENT};
 use crate::report::{Goal, Table};
 
@@ -57,6 +57,7 @@ fn run(run: &mut Run) -> Result<()> {
         })?;
         ask("bulk", "1 MiB", &bulk);
     }
+    ensure_granted(&host, ALICE)?;
     run.tables.push(Table {
         id: TABLE.to_owned(),
         title: "Data on a live connection".to_owned(),
