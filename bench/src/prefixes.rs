@@ -125,7 +125,7 @@ impl Prefixes {
     /// # Errors
     /// If a file can't be written.
     pub(crate) fn write_policy(&self, folder: &Path, port: u16, rule: &str) -> Result<()> {
-        for (number, hosts) in self.all.chunks(HOSTS_A_FILE).enumerate() {
+        for (number, hosts) in self.all().chunks(HOSTS_A_FILE).enumerate() {
             let mut text = format!(
                 "[[endpoint]]\nname = \"set-{number}\"\nports = [{port}]\nprotocol = \"any\"\n\
                  hosts = [\n"

@@ -37,10 +37,8 @@ const SIZES: [(usize, &str); 4] = [
 /// The size that an unoptimised agent takes minutes to load.
 const TOO_MANY_FOR_DEBUG: usize = 100_000;
 
-/// How long the agent may take to load a set, in seconds.
-fn patience(run: &Run) -> f64 {
-    if run.quick { 15.0 } else { 100.0 }
-}
+/// How long the agent may take to load a set in a quick run, in seconds.
+const PATIENCE: f64 = 15.0;
 
 fn run(run: &mut Run) -> Result<()> {
     let mut rows = Vec::new();
@@ -86,8 +84,8 @@ fn too_slow(run: &Run, size: usize, seconds: f64, next: usize) -> Option<String>
     }
     // What a daemon does beside loading takes half a second, which says nothing of larger sets.
     let expected = (seconds - 0.5) * (next as f64 / size as f64);
-    let is_telling = size >= TOO_MANY_FOR_DEBUG;
-    (is_telling && expected > patience(run)).then(|| {
+    let is_too_long = run.quick && size >= TOO_MANY_FOR_DEBUG && expected > PATIENCE;
+    is_too_long.then(|| {
         format!(
             "the agent took {seconds:.1} s to enforce {size}, so these would take about \
              {expected:.0} s"

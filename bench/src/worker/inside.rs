@@ -31,7 +31,7 @@ pub(crate) struct Place {
     uid: u32,
     /// The only processor that it runs on.
     #[arg(long)]
-    cpu: Option<usize>,
+    cpu: usize,
 }
 
 /// Enters the network namespace and stays on the processor, if one is given.
@@ -106,7 +106,7 @@ impl Addresses {
 impl Bench {
     fn set_up(place: &Place) -> Result<Self> {
         let cpu = Meter::open()?;
-        enter(&place.network, place.cpu)?;
+        enter(&place.network, Some(place.cpu))?;
         // Before the cgroup is joined: a socket belongs to that of its maker, and what comes in
         // is not what is measured.
         let listeners = [

@@ -42,23 +42,11 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts one, as the lane's user in its cgroup and its network. It listens there on [`PORT`],
     /// outside of the cgroup; a second one in the same network doesn't, and can't
-    /// [`connect`](Self::connect) over TCP.
+    /// [`connect`](Self::connect) over TCP. It stays on this processor.
     ///
     /// # Errors
     /// If it could not enter the lane.
-    pub(crate) fn start(lane: &Lane) -> Result<Self> {
-        Self::spawn(lane, None)
-    }
-
-    /// One that stays on this processor: steadier, where the other end is on the same one.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
     pub(crate) fn pinned(lane: &Lane, cpu: usize) -> Result<Self> {
-        Self::spawn(lane, Some(cpu))
-    }
-
-    fn spawn(lane: &Lane, cpu: Option<usize>) -> Result<Self> {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg("worker")
@@ -67,7 +55,7 @@ impl Worker {
             .arg("--cgroup")
             .arg(&lane.cgroup)
             .arg(format!("--uid={}", lane.user.uid))
-            .args(cpu.map(|cpu| format!("--cpu={cpu}")))
+            .arg(format!("--cpu={cpu}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut process = command.spawn().context("could not start a worker")?;
