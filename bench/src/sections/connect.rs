@@ -152,7 +152,7 @@ fn at_size(run: &Run, family: Family, size: usize, name: &str) -> Result<(Vec<Ro
                     word.to_uppercase()
                 ),
                 unit: "ns",
-                guarded: protocol == Protocol::Udp,
+                guarded: true,
                 goal,
             };
             rows.extend(question.rows(&measured));

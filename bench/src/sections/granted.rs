@@ -53,7 +53,7 @@ fn run(run: &mut Run) -> Result<()> {
                 id: &format!("tcp{}-{pattern}", family.digit()),
                 what: &format!("TCP over {}, {pattern}", family.name()),
                 unit: "ns",
-                guarded: false,
+                guarded: true,
                 goal: Some(Goal::ratio_at_most(1.15)),
             };
             rows.extend(question.rows(&measured));
