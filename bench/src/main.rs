@@ -12,6 +12,7 @@ mod run;
 mod say;
 mod sections;
 mod server;
+mod show;
 mod stats;
 mod worker;
 
@@ -27,7 +28,14 @@ Examples:
   stile-bench run --quick                everything, in under 3 minutes
   stile-bench run --out report.json connect granted
                                          two sections in full, and the numbers as JSON
+  stile-bench show report.json --html bench.html
+                                         the same once more, and as a page
+  stile-bench check --baseline bench/baseline.json report.json
+                                         is anything worse than it was?
 ";
+
+/// The exit code of a check that can't be made, as of a wrong command line.
+const WRONG_USE: u8 = 2;
 
 /// Measures stile beside what a user would pick instead.
 #[derive(Debug, Parser)]
@@ -37,6 +45,13 @@ enum Task {
     Run(run::Options),
     /// Print the sections.
     List,
+    /// Print the report of an earlier run.
+    Show(show::Options),
+    /// Hold a report against an earlier one: ratios and instructions, never times.
+    ///
+    /// Exit codes: 0 if nothing is worse than noise is, 1 if a row is worse or missing, 2 if the
+    /// two can't be compared.
+    Check(report::check::Options),
     /// A measuring client; the bench starts these itself.
     #[command(hide = true)]
     Worker(worker::Place),
@@ -47,6 +62,13 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Check(options) => {
+            return report::check::run(&options).unwrap_or_else(|error| {
+                say::failed(format!("{error:#}"));
+                ExitCode::from(WRONG_USE)
+            });
+        }
+        Task::Show(options) => show::run(&options),
         Task::Run(options) => run::run(&options),
         Task::List => {
             sections::ALL

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::report::{Machine, Report, SCHEMA, text};
+use crate::report::{Machine, Report, SCHEMA, json, text};
 use crate::say;
 use crate::sections::{ALL, Run, Section, caught};
 
@@ -62,8 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         missing: run.missing,
     };
     if let Some(path) = &options.out {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("{}", path.display()))?;
+        json::write(&report, path)?;
     }
     text::print(&report);
     ensure!(failed == 0, "{failed} of {} sections failed", chosen.len());

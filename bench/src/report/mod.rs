@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a run found: what is written as JSON, and what every other form is made of.
 
+pub(crate) mod check;
+pub(crate) mod form;
+pub(crate) mod html;
+pub(crate) mod json;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(crate) mod text;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the JSON form. A reader refuses another one.
 pub(crate) const SCHEMA: u32 = 1;
@@ -78,6 +84,7 @@ pub(crate) struct Row {
     /// The unit of `median` and `p99`: `ns`, `µs`, `ms`, `s`, `1/s`, `B`, `MiB`, `count`.
     pub(crate) unit: String,
     /// The median over the rounds.
+    #[serde(deserialize_with = "number")]
     pub(crate) median: f64,
     /// The 99th percentile of single operations (its median over the rounds).
     pub(crate) p99: Option<f64>,
@@ -97,10 +104,13 @@ pub(crate) struct Ratio {
     /// The id of the row that it is against.
     pub(crate) against: String,
     /// The median over the rounds of the ratios in one round.
+    #[serde(deserialize_with = "number")]
     pub(crate) value: f64,
-    /// Lower end of its 95 % confidence interval, by bootstrap.
+    /// Lower end of its 95 % confidence interval, by bootstrap; NaN of too few rounds.
+    #[serde(deserialize_with = "number")]
     pub(crate) low: f64,
     /// Upper end.
+    #[serde(deserialize_with = "number")]
     pub(crate) high: f64,
     /// Steady enough to be held against an earlier run.
     pub(crate) guarded: bool,
@@ -150,7 +160,35 @@ impl Goal {
     }
 }
 
+/// JSON has no NaN; it is written as null.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+impl Report {
+    /// Every row that has a goal, with its table and whether it meets it. A goal whose number is
+    /// missing isn't met.
+    pub(crate) fn goals(&self) -> impl Iterator<Item = (&Table, &Row, bool)> {
+        self.tables.iter().flat_map(|table| {
+            let rows = table.rows.iter().filter(|row| row.goal.is_some());
+            rows.map(move |row| (table, row, row.meets_goal() == Some(true)))
+        })
+    }
+}
+
+impl Table {
+    /// Its rows, those that do the same thing in succession together.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[Row]> {
+        self.rows.chunk_by(|a, b| a.what == b.what)
+    }
+}
+
 impl Row {
+    /// More is better. Everything else than a rate is a cost.
+    pub(crate) fn is_rate(&self) -> bool {
+        self.unit == "1/s"
+    }
+
     /// Whether the goal is met; `None` without one, or where its number is missing.
     pub(crate) fn meets_goal(&self) -> Option<bool> {
         let goal = self.goal.as_ref()?;
