@@ -63,18 +63,22 @@ fn head(page: &mut String, report: &Report) {
         );
     }
     page.push_str("</header>\n<dl class=\"facts\">\n");
-    let run = if report.quick { "quick, " } else { "full, " };
+    let size = if report.quick { "quick" } else { "full" };
     for (name, value) in [
         ("Date", form::date(report.started)),
-        ("Run", run.to_owned() + &form::duration(report.seconds)),
-        ("Kernel", format!("Linux {}", machine.kernel)),
-        (
-            "Processor",
-            format!("{} × {}", machine.cpus, machine.processor),
-        ),
-        ("Memory", form::amount(machine.memory as f64, "MiB")),
-        ("Load before", format!("{:.1}", machine.load)),
+        ("Run", format!("{size}, {}", form::duration(report.seconds))),
         ("Build", machine.build.clone()),
+        (
+            "Machine",
+            format!(
+                "{} × {}, {}, Linux {}",
+                machine.cpus,
+                machine.processor,
+                form::amount(machine.memory as f64, "MiB"),
+                machine.kernel
+            ),
+        ),
+        ("Load before", format!("{:.1}", machine.load)),
     ] {
         put(
             page,

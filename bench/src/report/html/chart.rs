@@ -194,7 +194,10 @@ impl Scale {
                 .take_while(|number| *number <= self.high * 1.001)
                 .collect()
         };
-        let label = |number: f64| (self.place(number), form::amount(number, unit));
+        let label = |number: f64| {
+            let unit = if number == 0.0 { "" } else { unit };
+            (self.place(number), form::amount(number, unit))
+        };
         numbers.into_iter().map(label).collect()
     }
 }

@@ -11,16 +11,19 @@ pub(super) fn goals(page: &mut String, report: &Report) {
     }
     page.push_str(
         "<div class=\"wide\" role=\"region\" aria-label=\"Goals\" tabindex=\"0\">\n\
-         <table class=\"goals\">\n<thead><tr><th>What</th><th class=\"n\">Goal</th>\
+         <table class=\"goals\">\n<thead><tr><th colspan=\"2\">What</th><th class=\"n\">Goal</th>\
          <th class=\"n\">Reached</th><th class=\"n\">95 % interval</th><th></th></tr></thead>\n\
          <tbody>\n",
     );
+    let mut last = None;
     for (table, row, met) in report.goals() {
         let Some(goal) = &row.goal else { continue };
+        let first = last.replace(&table.id) != Some(&table.id);
+        let class = if first { "first" } else { "more" };
         put(
             page,
             format_args!(
-                "<tr><td><a href=\"#{}\">{}</a> <span>{}</span></td><td class=\"n\">{}</td>\
+                "<tr class=\"{class}\"><td><a href=\"#{}\">{}</a></td><td>{}</td><td class=\"n\">{}</td>\
                  <td class=\"n\"><b>{}</b></td><td class=\"n dim\">{}</td><td>{}</td></tr>\n",
                 Text(&table.id),
                 Text(&table.title),
