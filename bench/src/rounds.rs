@@ -102,6 +102,15 @@ impl Measured {
         }
     }
 
+    /// What this contender took more than another one, round by round.
+    pub(crate) fn beyond(&self, other: &Self) -> Self {
+        let pairs = self.samples.iter().zip(&other.samples);
+        let samples = pairs.map(|(own, other)| Sample::one(own.median - other.median));
+        Self {
+            samples: samples.collect(),
+        }
+    }
+
     /// This contender against another one, round by round.
     pub(crate) fn against(&self, other: &Self, id: &str, guarded: bool) -> Ratio {
         let ratios: Vec<f64> = self

@@ -3,6 +3,7 @@
 
 mod connect;
 mod granted;
+mod programs;
 mod refused;
 mod reply;
 mod traffic;
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[Section] = &[
     reply::SECTION,
     refused::SECTION,
     traffic::SECTION,
+    programs::SECTION,
 ];
 
 /// What contenders did in turn, as it will stand in a table.
