@@ -3,6 +3,7 @@
 //! in turn. `cargo xtask bench` builds it and runs it in a sandbox.
 
 mod contest;
+mod hot;
 mod lane;
 mod machine;
 mod prefixes;
@@ -52,6 +53,9 @@ enum Task {
     /// Exit codes: 0 if nothing is worse than noise is, 1 if a row is worse or missing, 2 if the
     /// two can't be compared.
     Check(report::check::Options),
+    /// One of the agent's hot paths and nothing else, for callgrind.
+    #[command(hide = true)]
+    Hot(hot::Options),
     /// A measuring client; the bench starts these itself.
     #[command(hide = true)]
     Worker(worker::Place),
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
                 .for_each(|section| println!("{}", section.name));
             Ok(())
         }
+        Task::Hot(options) => hot::run(&options),
         Task::Worker(place) => worker::run(&place),
         Task::Serve(place) => server::run(&place),
     };

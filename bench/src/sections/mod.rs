@@ -3,6 +3,7 @@
 
 mod connect;
 mod granted;
+mod instructions;
 mod programs;
 mod refused;
 mod reply;
@@ -73,6 +74,7 @@ pub(crate) const ALL: &[Section] = &[
     refused::SECTION,
     traffic::SECTION,
     programs::SECTION,
+    instructions::SECTION,
 ];
 
 /// What contenders did in turn, as it will stand in a table.
