@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Measures the agent: builds it and `stile-bench`, and runs that in a sandbox.
 
-use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
+mod page;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::host::{self, Consent};
 use crate::sandbox::{self, Sandbox};
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 use crate::{ebpf, say, services};
 
 /// The package that measures.
@@ -30,6 +32,8 @@ Examples:
   cargo xtask bench --quick               everything, in three minutes
   cargo xtask bench --list                what can be measured
   cargo xtask bench connect granted       two sections
+  cargo xtask bench --quick --check       is anything worse than bench/baseline.json says?
+  cargo xtask bench --page                everything, and write docs/bench.html and its picture
   cargo xtask bench --debug --quick connect
                                           does the bench itself work?
 ";
@@ -47,6 +51,13 @@ pub(crate) struct Options {
     /// Print the sections instead of measuring.
     #[arg(long)]
     list: bool,
+    /// Hold what was measured against bench/baseline.json. Exit codes: 0 if nothing is worse, 1 if
+    /// a row is worse or missing, 2 if they can't be compared.
+    #[arg(long, conflicts_with_all = ["list", "sections"])]
+    check: bool,
+    /// Write what was measured as docs/bench.html and docs/bench.png.
+    #[arg(long, conflicts_with_all = ["list", "sections", "debug"])]
+    page: bool,
     /// Install missing packages without asking.
     #[arg(long)]
     yes: bool,
@@ -71,12 +82,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         say::step("looking for what the bench needs");
         services::program("dbus-daemon", "dbus-daemon", consent)?;
         services::program("ip", "iproute2", consent)?;
+        if let Err(error) = services::program("valgrind", "valgrind", consent) {
+            say::note(format!("instructions can't be counted: {error:#}"));
+        }
     }
     say::step("building the agent and the bench");
     let bin = workspace.build_programs(&PACKAGES, !options.debug)?;
     if options.list {
-        let status =
-            crate::workspace::status(std::process::Command::new(bin.join(BENCH)).arg("list"))?;
+        let status = workspace::status(Command::new(bin.join(BENCH)).arg("list"))?;
         return Ok(exit_code(status.success()));
     }
     let postgres = services::postgres(consent)?;
@@ -109,7 +122,29 @@ fn measure(
     if report.is_file() {
         say::done(format!("the numbers are in {}", report.display()));
     }
-    Ok(exit_code(status.success()))
+    if !status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let bench = programs.bin.join(BENCH);
+    if options.page {
+        page::write(workspace, &bench, &report)?;
+    }
+    if options.check {
+        return check(workspace, &bench, &report);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds the numbers against those in the repository, and passes the exit code on.
+fn check(workspace: &Workspace, bench: &Path, report: &Path) -> Result<ExitCode> {
+    let mut command = Command::new(bench);
+    command
+        .args(["check", "--baseline"])
+        .arg(workspace.root.join("bench/baseline.json"))
+        .arg(report);
+    let code = workspace::status(&mut command)?.code();
+    let code = code.and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Where the numbers go; those of an earlier run are gone.
