@@ -13,7 +13,8 @@ const STYLE: &str = include_str!("html/style.css");
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!doctype html>\n<!-- SPDX-License-Identifier: Apache-2.0 OR MIT -->\n\
+         <!-- Written by `cargo xtask bench --page`; don't edit it by hand. -->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>stile, measured</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"

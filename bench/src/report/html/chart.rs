@@ -24,27 +24,59 @@ pub(super) fn charts(page: &mut String, table: &Table) {
 
 fn chart(page: &mut String, table: &Table, unit: &str) {
     let of_unit = |row: &&Row| row.unit == unit;
-    let scale = Scale::of(table.rows.iter().filter(of_unit).map(|row| row.median));
+    let all = Scale::of(table.rows.iter().filter(of_unit).map(|row| row.median));
+    let groups: Vec<Vec<&Row>> = table
+        .groups()
+        .map(|group| group.iter().filter(of_unit).collect::<Vec<_>>())
+        .filter(|rows| !rows.is_empty())
+        .collect();
+    // Where only the groups are far apart, each has a scale of its own, and can be linear.
+    let own: Vec<Scale> = groups
+        .iter()
+        .map(|rows| Scale::of(rows.iter().map(|row| row.median)))
+        .collect();
+    let apart =
+        all.log && groups.iter().all(|rows| rows.len() > 1) && own.iter().all(|scale| !scale.log);
+    // Where nobody is beside another one, the bars are called by what was done.
+    let flat = groups.len() > 1 && groups.iter().all(|rows| rows.len() == 1);
     let better = if unit == "1/s" { "longer" } else { "shorter" };
-    let kind = if scale.log { ", logarithmic scale" } else { "" };
+    let kind = match (apart, all.log) {
+        (true, _) => "; each on a scale of its own",
+        (false, true) => "; logarithmic scale",
+        (false, false) => "",
+    };
     put(
         page,
-        format_args!("<figure>\n<figcaption>Medians; {better} is better{kind}</figcaption>\n"),
+        format_args!(
+            "<figure{}>\n<figcaption>Medians; {better} is better{kind}</figcaption>\n",
+            if flat { " class=\"flat\"" } else { "" }
+        ),
     );
-    for group in table.groups() {
-        let rows: Vec<&Row> = group.iter().filter(of_unit).collect();
-        if let Some(first) = rows.first() {
+    for (rows, own) in groups.iter().zip(&own) {
+        let scale = if apart { own } else { &all };
+        if let (false, Some(first)) = (flat, rows.first()) {
             put(page, format_args!("<h3>{}</h3>\n", Text(&first.what)));
         }
         for row in rows {
-            bar(page, table, row, &scale);
+            bar(
+                page,
+                table,
+                row,
+                if flat { &row.what } else { &row.who },
+                scale,
+            );
+        }
+        if apart {
+            axis(page, scale, unit);
         }
     }
-    axis(page, &scale, unit);
+    if !apart {
+        axis(page, &all, unit);
+    }
     page.push_str("</figure>\n");
 }
 
-fn bar(page: &mut String, table: &Table, row: &Row, scale: &Scale) {
+fn bar(page: &mut String, table: &Table, row: &Row, name: &str, scale: &Scale) {
     let is_baseline = |other: &Row| {
         other
             .ratio
@@ -53,7 +85,8 @@ fn bar(page: &mut String, table: &Table, row: &Row, scale: &Scale) {
     };
     let class = if table.rows.iter().any(is_baseline) {
         "base"
-    } else if row.who.starts_with(STILE) {
+    } else if row.who == STILE || table.rows.iter().all(|row| row.who != STILE) {
+        // Without the agent's name, all rows are parts of it.
         "own"
     } else {
         "peer"
@@ -64,11 +97,12 @@ fn bar(page: &mut String, table: &Table, row: &Row, scale: &Scale) {
     put(
         page,
         format_args!(
-            "<div class=\"row {class}\"><span class=\"who\">{who}</span><span class=\"track\">\
-             <svg role=\"img\"><title>{what}, {who}: {amount}</title>"
+            "<div class=\"row {class}\"><span class=\"who\">{}</span><span class=\"track\">\
+             <svg role=\"img\"><title>{what}, {who}: {amount}</title>",
+            Text(name)
         ),
     );
-    for (tick, _) in scale.ticks("") {
+    for (tick, _) in scale.ticks(&row.unit) {
         line(page, "grid", tick);
     }
     put(
@@ -188,7 +222,9 @@ impl Scale {
                 .take_while(|number| *number <= self.high * 1.001)
                 .collect()
         } else {
-            let step = round_step(self.high / 5.0);
+            let large = unit == "B" && self.high > 1024.0;
+            let base = if large { 1024.0 } else { 1.0 };
+            let step = round_step(self.high / 5.0 / base) * base;
             (0..=10)
                 .map(|at| f64::from(at) * step)
                 .take_while(|number| *number <= self.high * 1.001)
@@ -214,6 +250,7 @@ fn round_step(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::sample;
     use super::*;
 
     fn scale(numbers: &[f64]) -> Scale {
@@ -242,6 +279,41 @@ mod tests {
         assert_eq!(scale(&[0.0, 0.0]).place(0.0), 0.0);
         let scale = scale(&[-3.0, 50.0, f64::NAN]);
         assert_eq!((scale.place(-3.0), scale.place(f64::NAN)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn groups_that_are_far_apart_have_scales_of_their_own() {
+        let mut table = sample::report().tables.swap_remove(0);
+        let mut page = String::new();
+        charts(&mut page, &table);
+        assert_eq!(page.matches("axis").count(), 1, "{page}");
+        for row in table.rows.iter_mut().take(3) {
+            row.median *= 1000.0;
+        }
+        page.clear();
+        charts(&mut page, &table);
+        assert!(page.contains("each on a scale of its own"), "{page}");
+        assert_eq!(page.matches("axis").count(), 4, "{page}");
+    }
+
+    #[test]
+    fn rows_without_others_beside_them_are_called_by_what_was_done() {
+        let mut page = String::new();
+        charts(&mut page, &sample::report().tables[3]);
+        assert!(
+            page.contains("<span class=\"who\">approval to connected</span>"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn the_baseline_stile_and_the_others_are_told_apart() {
+        let table = sample::report().tables.swap_remove(0);
+        let mut page = String::new();
+        charts(&mut page, &table);
+        for class in ["row base", "row own", "row peer"] {
+            assert_eq!(page.matches(class).count(), 4, "{class}");
+        }
     }
 
     #[test]
