@@ -192,12 +192,20 @@ impl Pair {
     }
 }
 
+/// A number of a program: its id, what it is, its unit, and where it comes from.
+type Kind = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&Loaded) -> Option<u32>,
+);
+
 /// How large each program is.
 fn sizes(run: &mut Run) -> Result<Table> {
     let host = guarding_the_door();
     let programs = loaded::all(&host)?;
     let mut rows = Vec::new();
-    let kinds: [(&str, &str, &str, fn(&Loaded) -> Option<u32>); 3] = [
+    let kinds: [Kind; 3] = [
         (
             "verified",
             "instructions that the verifier went through",
