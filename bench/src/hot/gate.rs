@@ -7,7 +7,8 @@ use std::hint::black_box;
 use anyhow::{Result, bail};
 use stile::policy::{KernelTables, Policy, compile};
 use stile_common::{
-    Config, FirstKey, GrantKey, GrantValue, MAX_UID_RANGES, PortClass, UidRange, protocol,
+    Config, FirstKey, GrantKey, GrantValue, MAX_UID_RANGES, PortClass, Search, UidRange, protocol,
+    search,
 };
 use stile_gate::{Address, Destination, Process, Tables, Verdict, judge_connect};
 
@@ -17,13 +18,28 @@ use super::{NOW, USER};
 /// What the daemon would have written into the kernel's maps.
 struct Model {
     tables: KernelTables,
-    prefixes: BTreeMap<[u8; 16], u32>,
+    hosts: BTreeMap<[u8; 4], u32>,
     config: Config,
 }
 
 impl Tables for Model {
-    fn class_of(&self, address: &Address) -> Option<u32> {
-        self.prefixes.get(&address.octets()).copied()
+    fn filter_v4(&self, _: u32) -> Option<u64> {
+        Some(u64::MAX)
+    }
+    fn filter_v6(&self, _: u32) -> Option<u64> {
+        Some(u64::MAX)
+    }
+    fn host_v4(&self, octets: [u8; 4]) -> Option<u32> {
+        self.hosts.get(&octets).copied()
+    }
+    fn host_v6(&self, _: [u8; 16]) -> Option<u32> {
+        None
+    }
+    fn net_v4(&self, _: [u8; 4]) -> Option<u32> {
+        None
+    }
+    fn net_v6(&self, _: [u8; 16]) -> Option<u32> {
+        None
     }
     fn class(&self, class: u32) -> Option<&PortClass> {
         self.tables.classes.get(class as usize)
@@ -64,10 +80,9 @@ impl Process for Someone {
 /// Judges so many attempts to reach a protected address without a grant.
 pub(super) fn judge(policy: &Policy, count: u64) -> Result<()> {
     let tables = compile(policy, &OneGroup(String::new()))?;
-    let address = |octets| Address::from_v4(octets).octets();
-    let prefixes = tables.v4.iter();
-    let prefixes = prefixes
-        .map(|(net, class)| (address(net.addr().octets()), *class))
+    let hosts = tables.v4.iter();
+    let hosts = hosts
+        .map(|(net, class)| (net.addr().octets(), *class))
         .collect();
     let mut uids = [UidRange::default(); MAX_UID_RANGES];
     uids[0] = UidRange {
@@ -76,7 +91,7 @@ pub(super) fn judge(policy: &Policy, count: u64) -> Result<()> {
     };
     let model = Model {
         tables,
-        prefixes,
+        hosts,
         config: Config {
             user_slice: 0,
             patience_ns: 0,
@@ -89,6 +104,10 @@ pub(super) fn judge(policy: &Policy, count: u64) -> Result<()> {
             syn_count: 0,
             uid_ranges: 1,
             reserved: 0,
+            search: Search {
+                v4: search::FILTERED,
+                ..Search::default()
+            },
             uids,
         },
     };
