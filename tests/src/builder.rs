@@ -4,8 +4,9 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -32,6 +33,7 @@ pub struct Builder {
     small_disks: bool,
     at_root: bool,
     log: &'static str,
+    state: Option<PathBuf>,
 }
 
 impl Builder {
@@ -46,6 +48,7 @@ impl Builder {
             small_disks: false,
             at_root: false,
             log: "debug",
+            state: None,
         }
     }
 
@@ -134,6 +137,14 @@ impl Builder {
         self
     }
 
+    /// With the ledger and the audit log in a folder of their own below this one, which ends with
+    /// the host, instead of in the sandbox's memory.
+    #[must_use]
+    pub fn state_on(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
+        self
+    }
+
     /// With the gate on the root of the cgroup2 hierarchy, where the daemon puts it by itself. It
     /// takes a machine of its own ([`crate::is_throwaway_machine`]), and one such host at a time.
     #[must_use]
@@ -167,12 +178,17 @@ impl Builder {
         let server6 = Server::start(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
         let bus = self.bus.then(|| Bus::start(dir.path()));
         let pins = Pins(Path::new("/sys/fs/bpf").join(format!("host-{number}")));
+        let disk = self.state.as_ref().map(|folder| {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("stile-state-").tempdir_in(folder).unwrap()
+        });
         let places = Places {
             dir: dir.path().to_owned(),
             cgroup: (!self.at_root).then(|| cgroup.path().to_owned()),
             pins: pins.0.clone(),
             bus: Bus::address(dir.path()),
             log: self.log,
+            state: disk.as_ref().unwrap_or(&dir).path().join("state"),
         };
         let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);
@@ -186,6 +202,7 @@ impl Builder {
             server6,
             disks,
             _dir: dir,
+            _disk: disk,
         };
         if self.starts {
             host.start();
@@ -245,6 +262,20 @@ impl Host {
         if let Err(said) = self.try_start() {
             panic!("stiled doesn't start:\n{said}");
         }
+    }
+
+    /// Starts the daemon, and returns how long that took: until it said that it is ready.
+    ///
+    /// # Panics
+    /// If it doesn't start; with what it wrote.
+    pub fn time_start(&mut self) -> Duration {
+        self.daemon = None;
+        let began = Instant::now();
+        match Daemon::start(&self.places) {
+            Ok(daemon) => self.daemon = Some(daemon),
+            Err(said) => panic!("stiled doesn't start:\n{said}"),
+        }
+        began.elapsed()
     }
 
     /// Starts the daemon.

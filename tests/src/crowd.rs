@@ -31,6 +31,18 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Crowd {
     process: Running,
     lines: Receiver<String>,
+    since: u64,
+}
+
+/// What became of connects that were made one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// How many got through.
+    pub passed: u64,
+    /// How many got EPERM.
+    pub refused: u64,
+    /// How long all of it took.
+    pub took: Duration,
 }
 
 /// What became of the connects of a crowd.
@@ -49,9 +61,48 @@ impl Crowd {
     /// begun; the others got EPERM.
     #[track_caller]
     pub fn begin(&mut self, connects: u64) -> u64 {
-        let [begun, refused] = self.ask(&format!("begin {connects}"), ["begun", "refused"]);
+        let names = ["begun", "refused", "since"];
+        let [begun, refused, since] = self.ask(&format!("begin {connects}"), names);
         assert_eq!(begun + refused, connects);
+        self.since = since;
         begun
+    }
+
+    /// `CLOCK_BOOTTIME` in nanoseconds before the connects that were begun last.
+    #[must_use]
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Goes on with this real uid. Only a crowd of root's can.
+    #[track_caller]
+    pub fn become_user(&mut self, uid: u32) {
+        let [became] = self.ask(&format!("as {uid}"), ["became"]);
+        assert_eq!(became, u64::from(uid));
+    }
+
+    /// Begins to connect over and over for this time, by UDP or TCP, closing each connection: so
+    /// many a second, or with 0 as many as it can. [`Self::passed`] waits for what came of it.
+    pub fn begin_passing(&mut self, udp: bool, rate: u32, time: Duration) {
+        let protocol = if udp { "udp" } else { "tcp" };
+        self.order(&format!("pass {protocol} {rate} {}", time.as_millis()));
+    }
+
+    /// Waits for what came of [`Self::begin_passing`].
+    #[track_caller]
+    pub fn passed(&mut self) -> Passed {
+        let [passed, refused, took] = self.hear(["passed", "refused", "took"]);
+        Passed {
+            passed,
+            refused,
+            took: Duration::from_nanos(took),
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Waits until none of its connects is under way.
@@ -132,7 +183,11 @@ impl Host {
             let mut written = output.lines().map_while(Result::ok);
             written.try_for_each(|line| sender.send(line))
         });
-        Crowd { process, lines }
+        Crowd {
+            process,
+            lines,
+            since: 0,
+        }
     }
 }
 

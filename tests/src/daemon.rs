@@ -22,6 +22,8 @@ pub(crate) struct Places {
     pub(crate) bus: String,
     /// How much the daemon logs.
     pub(crate) log: &'static str,
+    /// Where the ledger and the audit log lie.
+    pub(crate) state: PathBuf,
 }
 
 impl Places {
@@ -34,7 +36,7 @@ impl Places {
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.dir.join("state")
+        self.state.clone()
     }
 
     /// The daemon's command line, run by this program and its arguments if there are some.
@@ -136,6 +138,19 @@ impl Daemon {
             }
         }
         panic!("stiled didn't say {what} within {} s", patience().as_secs());
+    }
+
+    /// True if it has said that by now.
+    pub(crate) fn has_said(&mut self, what: &str) -> bool {
+        self.notify.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 4096];
+        let mut said = false;
+        while let Ok(length) = self.notify.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            said |= text.lines().any(|line| line == what);
+        }
+        self.notify.set_nonblocking(false).unwrap();
+        said
     }
 }
 

@@ -38,6 +38,7 @@ pub struct Host {
     pub(crate) server6: Server,
     pub(crate) disks: Option<Disks>,
     pub(crate) _dir: Dir,
+    pub(crate) _disk: Option<Dir>,
 }
 
 /// The gate's pins, which end with the host.
@@ -237,6 +238,23 @@ impl Host {
         self.signal(Signal::SIGHUP);
         let daemon = self.daemon.as_mut().unwrap();
         assert!(daemon.hears("READY=1"), "stiled ended");
+    }
+
+    /// Makes the daemon read its policy anew; [`Self::has_reloaded`] tells when it has.
+    pub fn begin_reload(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// True once the daemon has done what [`Self::begin_reload`] asked for.
+    #[must_use]
+    pub fn has_reloaded(&mut self) -> bool {
+        self.daemon.as_mut().unwrap().has_said("READY=1")
+    }
+
+    /// Where the host's system bus listens.
+    #[must_use]
+    pub fn bus(&self) -> &str {
+        &self.places.bus
     }
 
     /// The daemon's process id.

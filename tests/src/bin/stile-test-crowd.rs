@@ -2,7 +2,11 @@
 //! Many connections of one process, as a connection pool or a server has them.
 //!
 //! `stile-test-crowd ADDRESS:PORT` obeys lines from stdin, each with one line as answer:
-//! `begin N` begins N connects without waiting for them, and prints `begun N refused N`;
+//! `as UID` goes on with that real uid, and prints `became UID`, if root runs it;
+//! `begin N` begins N connects without waiting for them, and prints `begun N refused N since NANOS`,
+//! where NANOS is `CLOCK_BOOTTIME` before the first one;
+//! `pass tcp|udp RATE MILLISECONDS` makes connects, one after the other, that many a second (0: as
+//! many as it can) for that time, closes each, and prints `passed N refused N took NANOS`;
 //! `settle` waits until none of them is under way, and prints `connected N failed N at NANOS`,
 //! where NANOS is `CLOCK_BOOTTIME` when the last one was connected; `talk` sends a byte on each
 //! connection, and prints `talked N`, which is how many came back; `leave` closes all, and
@@ -12,7 +16,7 @@ use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -68,7 +72,9 @@ fn obey(to: SocketAddr) -> io::Result<()> {
     };
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         match line.split_once(' ') {
+            Some(("as", uid)) => become_user(uid.parse().unwrap_or(0))?,
             Some(("begin", count)) => crowd.begin(count.parse().unwrap_or(0))?,
+            Some(("pass", how)) => Passing::parse(to, how)?.pass()?,
             None if line == "settle" => crowd.settle()?,
             None if line == "talk" => crowd.talk(),
             None if line == "leave" => crowd.leave(),
@@ -81,11 +87,9 @@ fn obey(to: SocketAddr) -> io::Result<()> {
 impl Crowd {
     fn begin(&mut self, count: usize) -> io::Result<()> {
         let mut refused = 0;
+        let since = now()?;
         for _ in 0..count {
-            let family = match self.to {
-                SocketAddr::V4(_) => AddressFamily::INET,
-                SocketAddr::V6(_) => AddressFamily::INET6,
-            };
+            let family = family(self.to);
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
             match net::connect(&socket, &self.to) {
@@ -102,7 +106,7 @@ impl Crowd {
             self.sockets.push(Some(socket));
             self.under_way += 1;
         }
-        println!("begun {} refused {refused}", count - refused);
+        println!("begun {} refused {refused} since {since}", count - refused);
         Ok(())
     }
 
@@ -162,6 +166,85 @@ impl Crowd {
         (self.under_way, self.connected, self.failed) = (0, 0, 0);
         println!("left");
     }
+}
+
+/// Connects one after the other.
+struct Passing {
+    to: SocketAddr,
+    udp: bool,
+    /// Connects a second; 0 for as many as it can.
+    rate: u32,
+    time: Duration,
+}
+
+impl Passing {
+    fn parse(to: SocketAddr, how: &str) -> io::Result<Self> {
+        let words: Vec<&str> = how.split(' ').collect();
+        let [protocol, rate, time] = words.as_slice() else {
+            return Err(io::Error::other(format!("no order: pass {how}")));
+        };
+        Ok(Self {
+            to,
+            udp: *protocol == "udp",
+            rate: rate.parse().map_err(io::Error::other)?,
+            time: Duration::from_millis(time.parse().map_err(io::Error::other)?),
+        })
+    }
+
+    fn pass(&self) -> io::Result<()> {
+        let datagrams = net::socket(family(self.to), SocketType::DGRAM, None)?;
+        let (mut passed, mut refused) = (0_u32, 0_u32);
+        let began = Instant::now();
+        loop {
+            let made = passed + refused;
+            let due = match self.rate {
+                0 => Duration::ZERO,
+                rate => Duration::from_secs(1) * made / rate,
+            };
+            let early = due.saturating_sub(began.elapsed());
+            if early > Duration::from_millis(1) {
+                std::thread::sleep(early);
+            }
+            if made.is_multiple_of(16) && began.elapsed() >= self.time {
+                break;
+            }
+            let outcome = match self.udp {
+                true => net::connect(&datagrams, &self.to),
+                false => self.connect_and_close()?,
+            };
+            match outcome {
+                Ok(()) => passed += 1,
+                Err(rustix::io::Errno::PERM) => refused += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let took = began.elapsed().as_nanos();
+        println!("passed {passed} refused {refused} took {took}");
+        Ok(())
+    }
+
+    fn connect_and_close(&self) -> io::Result<Result<(), rustix::io::Errno>> {
+        let socket = net::socket(family(self.to), SocketType::STREAM, None)?;
+        let outcome = net::connect(&socket, &self.to);
+        // With a reset, which leaves no port behind.
+        sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+        Ok(outcome)
+    }
+}
+
+fn family(address: SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
+/// Takes another real uid; the effective one stays root's, so that it can take yet another.
+fn become_user(uid: u32) -> io::Result<()> {
+    let keep = nix::unistd::geteuid();
+    nix::unistd::setresuid(uid.into(), keep, keep)?;
+    println!("became {uid}");
+    Ok(())
 }
 
 /// True if the server sends back what it gets.
