@@ -34,12 +34,6 @@ pub(crate) fn at_most(of: Of, value: f64) -> Option<Goal> {
     Some(Goal { of, bound, value })
 }
 
-/// A number that should not be below this one.
-pub(crate) fn at_least(of: Of, value: f64) -> Option<Goal> {
-    let bound = Bound::AtLeast;
-    Some(Goal { of, bound, value })
-}
-
 /// Nanoseconds since boot: the clock of the daemon and of the crowds.
 ///
 /// # Errors

@@ -114,7 +114,7 @@ fn of_size(prefixes: u32, rounds: usize) -> Result<Vec<Row>> {
             "got through meanwhile",
             "count",
             &[got_through as f64],
-            { crate::numbers::at_most(Of::Median, 0.0) },
+            crate::numbers::at_most(Of::Median, 0.0),
         ),
     ])
 }

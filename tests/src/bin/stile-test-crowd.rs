@@ -192,7 +192,6 @@ impl Passing {
     }
 
     fn pass(&self) -> io::Result<()> {
-        let datagrams = net::socket(family(self.to), SocketType::DGRAM, None)?;
         let (mut passed, mut refused) = (0_u32, 0_u32);
         let began = Instant::now();
         loop {
@@ -208,11 +207,7 @@ impl Passing {
             if made.is_multiple_of(16) && began.elapsed() >= self.time {
                 break;
             }
-            let outcome = match self.udp {
-                true => net::connect(&datagrams, &self.to),
-                false => self.connect_and_close()?,
-            };
-            match outcome {
+            match self.connect_and_close()? {
                 Ok(()) => passed += 1,
                 Err(rustix::io::Errno::PERM) => refused += 1,
                 Err(error) => return Err(error.into()),
@@ -224,8 +219,15 @@ impl Passing {
     }
 
     fn connect_and_close(&self) -> io::Result<Result<(), rustix::io::Errno>> {
-        let socket = net::socket(family(self.to), SocketType::STREAM, None)?;
+        let kind = match self.udp {
+            true => SocketType::DGRAM,
+            false => SocketType::STREAM,
+        };
+        let socket = net::socket(family(self.to), kind, None)?;
         let outcome = net::connect(&socket, &self.to);
+        if self.udp {
+            return Ok(outcome);
+        }
         // With a reset, which leaves no port behind.
         sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
         Ok(outcome)
