@@ -74,6 +74,8 @@ pub struct Pipeline {
     policy: Policy,
     max_hold: Duration,
     names: Remembered<SystemNames>,
+    /// When the names of users were last forgotten.
+    named: BootTime,
     options: GateOptions,
     gate: Gate,
     rings: Rings,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Sends the SYNs of connections that may go on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tracing::{debug, warn};
@@ -10,7 +10,7 @@ use super::sockets::{Parked, by_netns, count, inside};
 use crate::clock::BootTime;
 use crate::ids::SocketCookie;
 use crate::kernel::Gate;
-use crate::sys::netns::NetNs;
+use crate::sys::netns::{NetNs, NetNsId};
 use crate::sys::replay::Replayer;
 
 /// After this time the SYNs of sockets that are still in their connect are sent once more, and
@@ -81,12 +81,17 @@ impl Replays {
         now: BootTime,
     ) {
         let due: Vec<_> = self.again.extract_if(.., |round| round.at <= now).collect();
+        let mut looked: HashMap<Option<NetNsId>, HashSet<SocketCookie>> = HashMap::new();
         for Round {
             pause, mut sockets, ..
         } in due
         {
             let netns = sockets.first().and_then(|socket| socket.netns.clone());
-            let connecting = connecting(netns.as_deref());
+            // One look at the sockets of a network namespace is enough for all rounds.
+            let id = netns.as_deref().map(NetNs::id);
+            let connecting = looked
+                .entry(id)
+                .or_insert_with(|| connecting(netns.as_deref()));
             let before = sockets.len();
             sockets.retain(|socket| connecting.contains(&socket.cookie));
             // As long as some get through, the server is only busy.

@@ -122,6 +122,9 @@ async fn stay_on_bus(
 /// How long elevations are kept: no rule's time is longer.
 const ELEVATIONS_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
+/// How long the log calls a uid by the name that it had.
+const NAMES_KEPT: std::time::Duration = std::time::Duration::from_secs(60);
+
 impl Pipeline {
     /// Checks everything, opens everything, and puts up the gate last.
     fn start(
@@ -162,6 +165,7 @@ impl Pipeline {
             policy: loaded.policy,
             max_hold: tables.max_hold,
             names,
+            named: now.boot,
             hierarchy,
             options,
             gate,
@@ -251,7 +255,7 @@ impl Pipeline {
         self.drain_attempts();
         loop {
             self.set_alarm(&mut alarm);
-            self.names.forget();
+            self.forget_names();
             // While attempts pour in there is always one to read, and the tasks that talk with
             // the bus, and so with people, would never have their turn.
             tokio::task::yield_now().await;
@@ -281,6 +285,17 @@ impl Pipeline {
                 _ = terminate.recv() => return self.stop(),
                 _ = interrupt.recv() => return self.stop(),
             }
+        }
+    }
+
+    /// Forgets what the name services said: who somebody is for a decision with each turn, how a
+    /// uid is called in the log after a minute. A directory may take its time, and people wait.
+    fn forget_names(&mut self) {
+        self.names.forget();
+        let now = Self::now().boot;
+        if now.since(self.named) > NAMES_KEPT {
+            self.names.forget_users();
+            self.named = now;
         }
     }
 

@@ -143,12 +143,18 @@ impl<N: Names> Remembered<N> {
         }
     }
 
-    /// Forgets all answers, errors included.
+    /// Forgets all answers, errors included, but for the names of users: nothing is decided by
+    /// those, and they are asked for with each record.
     pub fn forget(&mut self) {
         self.uids.get_mut().clear();
-        self.users.get_mut().clear();
+        self.users.get_mut().retain(|_, name| name.is_ok());
         self.gids.get_mut().clear();
         self.groups.get_mut().clear();
+    }
+
+    /// Forgets the names of users, which can change hands.
+    pub fn forget_users(&mut self) {
+        self.users.get_mut().clear();
     }
 }
 
@@ -223,6 +229,53 @@ mod tests {
         assert_eq!(names.gid_of("root"), Ok(Some(Gid(0))));
         assert!(names.groups_of(Uid(0)).unwrap().contains(&Gid(0)));
         assert!(names.members_of("root").unwrap().contains(&Uid(0)));
+    }
+
+    /// Root, as long as there is a name service.
+    struct Once(std::cell::Cell<bool>);
+
+    impl Names for Once {
+        fn uid_of(&self, _: &str) -> Result<Option<Uid>, NameError> {
+            self.name_of(Uid(0)).map(|_| Some(Uid(0)))
+        }
+
+        fn name_of(&self, _: Uid) -> Result<Option<String>, NameError> {
+            match self.0.take() {
+                true => Ok(Some("root".to_owned())),
+                false => Err(NameError::new("everything", "over")),
+            }
+        }
+
+        fn gid_of(&self, _: &str) -> Result<Option<Gid>, NameError> {
+            Ok(None)
+        }
+
+        fn groups_of(&self, _: Uid) -> Result<Vec<Gid>, NameError> {
+            Ok(Vec::new())
+        }
+
+        fn members_of(&self, _: &str) -> Result<Vec<Uid>, NameError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn what_decides_is_forgotten_with_each_turn_and_what_a_uid_is_called_later() {
+        let mut names = Remembered::new(Once(true.into()));
+        assert_eq!(names.uid_of("root"), Ok(Some(Uid(0))));
+        names.forget();
+        assert!(names.uid_of("root").is_err());
+
+        let mut names = Remembered::new(Once(true.into()));
+        assert_eq!(names.name_of(Uid(0)), Ok(Some("root".to_owned())));
+        names.forget();
+        assert_eq!(names.name_of(Uid(0)), Ok(Some("root".to_owned())));
+        names.forget_users();
+        assert!(names.name_of(Uid(0)).is_err());
+        // That it failed isn't remembered for so long.
+        names.names.0.set(true);
+        names.forget();
+        assert!(names.name_of(Uid(0)).is_ok());
     }
 
     #[test]
