@@ -86,6 +86,55 @@ fn connections_that_a_full_ring_could_not_take_down_are_counted() {
 }
 
 #[test]
+fn connections_that_are_too_many_to_be_written_one_by_one_are_counted() {
+    let host = Host::start_usual();
+    let authenticator = host.enroll(ALICE);
+    let server = CrowdServer::start(host.server().address().ip(), 5432);
+    let mut crowd = host.crowd(ALICE, server.address());
+    crowd.begin(1);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    assert_eq!(crowd.settle().connected, 1);
+
+    let mut made = 0;
+    let mut counted = 0;
+    while counted == 0 {
+        crowd.begin_passing(false, 0, Duration::from_millis(500));
+        let passed = crowd.passed();
+        assert_eq!(passed.refused, 0);
+        made += passed.passed;
+        counted = of_passed(&host).1;
+    }
+    until("each is written, counted or lost", || {
+        let lost = host.audit().records().lost(&["connection-not-recorded"]);
+        let (written, counted) = of_passed(&host);
+        assert!(written + counted + lost <= made);
+        (written + counted + lost == made).then_some(())
+    });
+    let records = host.audit().records();
+    for record in records.of("connections") {
+        assert_eq!(record["subject"]["user"], "alice");
+        assert_eq!(record["endpoint"], "db");
+        assert!(record["first_boot_ns"].as_u64() <= record["last_boot_ns"].as_u64());
+    }
+    let (written, counted) = of_passed(&host);
+    measured(&format!(
+        "{made} made, {written} written, {counted} counted"
+    ));
+}
+
+/// How many connections that passed under a grant have a record each, and how many others are
+/// counted.
+fn of_passed(host: &Host) -> (u64, u64) {
+    let records = host.audit().records();
+    let written = records.of("connection").into_iter();
+    let written = written.filter(|record| record["passage"] == "passed");
+    let counted = records.of("connections").into_iter();
+    let counted = counted.map(|record| record["count"].as_u64().unwrap());
+    (written.count() as u64, counted.sum())
+}
+
+#[test]
 fn a_daemon_that_stutters_lets_nothing_through_and_loses_no_hold() {
     let host = Host::builder().max_hold("5m").build();
     let authenticator = host.enroll(ALICE);

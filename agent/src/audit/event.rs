@@ -7,8 +7,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Attempt, Challenge, ChallengeEnd, Closed, Connection, Decision, FactorUse, Grant, GrantEnd,
-    Kept, Subject,
+    Attempt, Challenge, ChallengeEnd, Closed, Connection, Connections, Decision, FactorUse, Grant,
+    GrantEnd, Kept, Subject,
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::Uid;
@@ -98,6 +98,9 @@ pub enum Event {
     Grant(Grant),
     /// A connection goes on, or passed, under a live grant.
     Connection(Connection),
+    /// So many connections passed under a live grant that they were counted. None of them has a
+    /// record of its own.
+    Connections(Connections),
     /// A grant reached its end.
     GrantExpired(GrantEnd),
     /// A grant was ended early.

@@ -91,6 +91,16 @@ impl AuditLog {
         Ok(())
     }
 
+    /// Writes what was appended into the file, without waiting for the disk: the end of the
+    /// daemon can't lose it any more, that of the machine can until [`Self::commit`].
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn write_out(&mut self) -> Result<(), AuditError> {
+        self.usable()?;
+        self.flush()
+    }
+
     /// The hash of the last record, to be kept elsewhere.
     #[must_use]
     pub fn last_hash(&self) -> Hash {

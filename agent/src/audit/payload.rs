@@ -198,6 +198,25 @@ pub struct Connection {
     pub latency_us: Option<u64>,
 }
 
+/// Connections that passed under one live grant to one endpoint, too many for a record each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    /// The grant.
+    pub grant: GrantId,
+    /// Whose it is.
+    pub subject: Subject,
+    /// The endpoint.
+    pub endpoint: String,
+    /// The rule behind the grant.
+    pub rule: Option<String>,
+    /// How many they are: exactly.
+    pub count: u64,
+    /// When the kernel saw the first of them.
+    pub first_boot_ns: BootTime,
+    /// When it saw the last.
+    pub last_boot_ns: BootTime,
+}
+
 /// How a connection got through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stile_common::GrantKey;
 
@@ -19,6 +20,12 @@ const MAX_FLOWS: usize = 1 << 14;
 
 /// Most people that are told before a grant ends: those of its first connections.
 const MAX_WITNESSES: usize = 32;
+
+/// Connections of one grant that may come at once and still have a record each in the audit log:
+/// more than the gate's ring holds.
+const DETAILED: u32 = 8192;
+/// Every how long a grant may have one more: 1,000 a second.
+const DETAIL: Duration = Duration::from_millis(1);
 
 /// Somebody at a terminal who has a connection under a grant.
 #[derive(Clone, Debug)]
@@ -41,6 +48,8 @@ pub struct Live {
     /// Who is told before it ends, if its rule says that somebody is.
     witnesses: Vec<Witness>,
     warned: bool,
+    /// How many connections may still have a record each, and since when that is so.
+    details: (u32, BootTime),
 }
 
 impl Live {
@@ -52,6 +61,7 @@ impl Live {
             flows: HashMap::new(),
             witnesses: Vec::new(),
             warned: false,
+            details: (DETAILED, BootTime(0)),
         }
     }
 
@@ -117,6 +127,24 @@ impl Grants {
         {
             live.flows.insert(socket, netns);
         }
+    }
+
+    /// True if one more connection of a grant is to have a record of its own in the audit log;
+    /// otherwise it is counted. Each grant has its own measure, so that nobody's flood hides what
+    /// another user does; one that has ended meanwhile has none, and no more than the ring holds.
+    pub fn may_detail(&mut self, id: GrantId, now: BootTime) -> bool {
+        let Some(live) = self.live.get_mut(&id) else {
+            return true;
+        };
+        let (left, since) = &mut live.details;
+        let earned = now.since(*since).as_nanos() / DETAIL.as_nanos();
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(DETAILED);
+            (*left, *since) = (DETAILED.min(left.saturating_add(earned)), now);
+        }
+        let detailed = *left > 0;
+        *left = left.saturating_sub(1);
+        detailed
     }
 
     /// Remembers who is at the terminal of a connection, if its rule wants them told.

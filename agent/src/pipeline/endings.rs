@@ -18,6 +18,10 @@ use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
 
+/// How often what the gate has counted is written down, and the log flushed, while there may be
+/// something.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Why a grant ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -209,10 +213,13 @@ impl Pipeline {
     /// Ends what has come to its end by now.
     pub(super) fn on_alarm(&mut self) {
         let now = Self::now();
-        self.looked = now.boot;
-        self.stirred = false;
+        let whole = now.boot >= self.looked.after(LOOK);
+        if whole {
+            self.looked = now.boot;
+            self.stirred = false;
+        }
         self.drain_attempts();
-        self.drain_flows();
+        self.read_flows(now);
         if self
             .challenges
             .next_deadline()
@@ -228,8 +235,11 @@ impl Pipeline {
             }
         }
         self.sockets.tidy(now.boot);
-        self.report_flood(now);
-        self.report_faults(now);
+        if whole {
+            self.note(now, []);
+            self.report_flood(now);
+            self.report_faults(now);
+        }
     }
 
     /// Ends a grant that was taken out of the table, and the connections under it (promise
@@ -267,9 +277,10 @@ impl Pipeline {
         // counted; otherwise nothing wakes the daemon. Counted from the last look, so that a
         // busy daemon doesn't put it off with every event.
         let soon = !self.grants.is_empty() || self.stirred || self.flood.is_on();
-        let soon = soon.then(|| self.looked.after(Duration::from_secs(1)));
+        let soon = soon.then(|| self.looked.after(LOOK));
+        let flows = (!self.grants.is_empty()).then_some(self.flows_due);
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];
-        let first = [self.challenges.next_deadline(), soon];
+        let first = [self.challenges.next_deadline(), soon, flows];
         first.into_iter().chain(ends).flatten().min()
     }
 }

@@ -14,6 +14,7 @@ mod enrolling;
 mod existing;
 mod faults;
 mod flood;
+mod flows;
 mod notices;
 mod policy;
 mod reading;
@@ -95,8 +96,10 @@ pub struct Pipeline {
     /// How many grants the kernel did not take.
     unwritten: u64,
     known_own_faults: [u64; faults::OWN.len()],
-    /// When flows, floods and faults were last written down.
+    /// When floods and faults were last written down, and the log flushed.
     looked: BootTime,
+    /// When the ring of connections under a grant is to be read.
+    flows_due: BootTime,
     ledger: Ledger,
     audit: AuditLog,
     enrollments: Enrollments,

@@ -3,23 +3,18 @@
 
 use std::collections::HashMap;
 
-use stile_common::{Attempt, Cut, GrantKey};
+use stile_common::{Cut, GrantKey};
 use tracing::{debug, warn};
 
 use super::Pipeline;
-use super::attempts::witness_of;
-use crate::audit::{Event, Passage};
 use crate::challenge::Waiting;
 use crate::grant::Grant;
-use crate::ids::{GrantId, SocketCookie};
+use crate::ids::SocketCookie;
 use crate::kernel::{Record, decode};
 use crate::sys::replay::SynPacket;
 
 /// Most reports that are read at one go: about 50 ms of work.
 const RECORDS_PER_TURN: usize = 256;
-/// Most reports of connections under a grant that are read at one go: what the ring holds. A
-/// program that connects in a loop writes them as fast as they are read.
-const FLOWS_PER_LOOK: usize = (1 << 19) / size_of::<Attempt>();
 
 /// What was decided since the last commit of the log, and waits for the next: one is enough for
 /// all of it, and nothing takes effect before (promise S6).
@@ -83,31 +78,6 @@ impl Pipeline {
         self.end_parked(batch.refused, now);
         let cut: Vec<_> = batch.cut.into_iter().map(|cookie| (cookie, None)).collect();
         self.sockets.end_all(cut);
-    }
-
-    /// Reads which connections passed under a grant.
-    pub(super) fn drain_flows(&mut self) {
-        let now = Self::now();
-        for _ in 0..FLOWS_PER_LOOK {
-            let Some(record) = self.rings.flows.next().map(|bytes| decode(&bytes)) else {
-                break;
-            };
-            let Ok(Record::Attempt(attempt)) = record else {
-                continue;
-            };
-            let facts = self.classifier.classify(&attempt, now.boot);
-            let netns = self.foreign_netns(&facts);
-            let grant = GrantId(attempt.grant);
-            self.grants.add_flow(grant, facts.cookie, netns);
-            self.grants.add_witness(grant, || witness_of(&facts));
-            let event = Event::Attempt(self.attempt_record(&facts));
-            self.append(now, event);
-            if let Some(live) = self.grants.get(grant) {
-                let event = self.connection_event(&facts, &live.grant, Passage::Passed, None);
-                self.append(now, event);
-            }
-        }
-        self.note(now, []);
     }
 
     /// A captured SYN: it waits with its connection, or is dealt with as was decided already.

@@ -180,6 +180,7 @@ impl Pipeline {
             unwritten: 0,
             known_own_faults: [0; super::faults::OWN.len()],
             looked: now.boot,
+            flows_due: now.boot,
             stirred: false,
             ledger,
             audit,
