@@ -2,10 +2,10 @@
 //! Full rings, and a daemon that doesn't keep up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use stile_tests::{ALICE, BOB, CrowdServer, Host, measured, until};
+use stile_tests::{ALICE, BOB, CrowdServer, Host, measured, patience, until};
 
 /// What the gate counts where it refuses what it could not report.
 const REFUSED: [&str; 4] = ["ring-full", "daemon-silent", "held-map-full", "throttled"];
@@ -96,9 +96,10 @@ fn connections_that_are_too_many_to_be_written_one_by_one_are_counted() {
     host.approve(ALICE, &authenticator);
     assert_eq!(crowd.settle().connected, 1);
 
-    let mut made = 0;
-    let mut counted = 0;
+    let (mut made, mut counted) = (0, 0);
+    let deadline = Instant::now() + patience();
     while counted == 0 {
+        assert!(Instant::now() < deadline, "none of {made} were counted");
         crowd.begin_passing(false, 0, Duration::from_millis(500));
         let passed = crowd.passed();
         assert_eq!(passed.refused, 0);

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use super::LedgerError;
 use super::tables::{COUNTERS, ELEVATIONS, FAILURES, META, SCHEMA, SCHEMA_KEY, STEPS, TOTP};
 
-/// Memory for pages; the whole ledger of a busy host is smaller.
-const CACHE_BYTES: usize = 4 << 20;
+/// Memory for pages: what lies at the top of the trees of some thousand users.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// Room for one record, so that a buffer with a secret is never moved while it grows.
 const RECORD_BYTES: usize = 512;

@@ -17,10 +17,14 @@ use crate::challenge::{Waiting, Withdrawn};
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
+use crate::sys::memory;
 
 /// How often what the gate has counted is written down, and the log flushed, while there may be
 /// something.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// More reports than this leave so much freed memory behind that giving it back is worth its time.
+const FLOOD: usize = 1000;
 
 /// Why a grant ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +243,21 @@ impl Pipeline {
             self.note(now, []);
             self.report_flood(now);
             self.report_faults(now);
+            self.calm_down();
         }
+    }
+
+    /// After a flood, gives back the memory that it took.
+    fn calm_down(&mut self) {
+        if self.is_flooded() && !self.stirred {
+            self.busy = 0;
+            memory::give_back();
+        }
+    }
+
+    /// True if a flood has left memory behind that nobody needs any more.
+    fn is_flooded(&self) -> bool {
+        self.busy > FLOOD && self.challenges.is_empty()
     }
 
     /// Ends a grant that was taken out of the table, and the connections under it (promise
@@ -276,7 +294,8 @@ impl Pipeline {
         // least once a second. So is, once after something was reported, what the gate has
         // counted; otherwise nothing wakes the daemon. Counted from the last look, so that a
         // busy daemon doesn't put it off with every event.
-        let soon = !self.grants.is_empty() || self.stirred || self.flood.is_on();
+        let stirred = self.stirred || self.is_flooded() || self.flood.is_on();
+        let soon = !self.grants.is_empty() || stirred;
         let soon = soon.then(|| self.looked.after(LOOK));
         let flows = (!self.grants.is_empty()).then_some(self.flows_due);
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];

@@ -63,6 +63,7 @@ impl Pipeline {
             several.count += 1;
             several.last_boot_ns = BootTime(attempt.boot_ns);
         }
+        self.busy += read;
         for several in counted.into_values() {
             self.append(now, Event::Connections(several));
         }

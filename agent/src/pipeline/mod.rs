@@ -89,6 +89,8 @@ pub struct Pipeline {
     batch: Batch,
     /// True if attempts were read since the last look at floods and faults.
     stirred: bool,
+    /// How many reports were read since memory was last given back.
+    busy: usize,
     /// How many attempts were refused because their process could not be looked at.
     unseen: u64,
     /// How many attempts were refused because the gate could not be told of their session.

@@ -53,6 +53,7 @@ impl Pipeline {
                 }
             }
             self.stirred = true;
+            self.busy += 1;
         }
         self.carry_out();
         if let Err(error) = self.gate.mark_read() {

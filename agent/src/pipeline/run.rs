@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::policy::EnforceError;
 use super::sockets::Sockets;
@@ -23,6 +23,7 @@ use crate::ledger::{BootId, Ledger};
 use crate::policy::{self, Remembered, SystemNames};
 use crate::sys::boot_timer::BootTimer;
 use crate::sys::cgroup::Cgroup2;
+use crate::sys::memory;
 use crate::sys::netns::NetNs;
 use crate::sys::slices::SliceWatch;
 use crate::sys::watch::Watched;
@@ -182,6 +183,7 @@ impl Pipeline {
             looked: now.boot,
             flows_due: now.boot,
             stirred: false,
+            busy: 0,
             ledger,
             audit,
             enrollments: Enrollments::default(),
@@ -254,6 +256,7 @@ impl Pipeline {
         let mut terminate = handler(SignalKind::terminate())?;
         let mut interrupt = handler(SignalKind::interrupt())?;
         self.drain_attempts();
+        shrink();
         loop {
             self.set_alarm(&mut alarm);
             self.forget_names();
@@ -281,6 +284,7 @@ impl Pipeline {
                 _ = hangup.recv() => {
                     let _ = sd_notify::notify(&[NotifyState::Reloading]);
                     self.reload();
+                    shrink();
                     let _ = sd_notify::notify(&[NotifyState::Ready]);
                 }
                 _ = terminate.recv() => return self.stop(),
@@ -332,6 +336,7 @@ impl Pipeline {
         match state {
             None => {
                 info!("people are reached on the system bus");
+                memory::give_back();
                 self.problems.remove(&Problem::Bus);
             }
             Some(problem) => {
@@ -357,6 +362,15 @@ impl Pipeline {
 /// Waits for a new session; for ever where sessions can't be watched.
 async fn appeared(sessions: &mut Option<Watched>) -> Option<()> {
     sessions.as_mut()?.ready().await.ok()
+}
+
+/// Gives back what only the start needs: it has read policy, kernel types and kernel program, and
+/// freed most of that, and much of the code has done its work.
+fn shrink() {
+    memory::give_back();
+    if let Err(error) = memory::forget_code() {
+        debug!("the daemon stays as large as at its start: {error}");
+    }
 }
 
 fn slice_watch() -> Option<SliceWatch> {

@@ -9,6 +9,7 @@ pub mod bpf_link;
 pub mod cgroup;
 pub mod features;
 pub mod file;
+pub mod memory;
 pub mod netns;
 pub mod pidfd;
 pub mod process;
