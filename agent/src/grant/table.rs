@@ -22,8 +22,8 @@ const MAX_FLOWS: usize = 1 << 14;
 const MAX_WITNESSES: usize = 32;
 
 /// Connections of one grant that may come at once and still have a record each in the audit log:
-/// more than the gate's ring holds.
-const DETAILED: u32 = 8192;
+/// most of what the gate's ring holds.
+const DETAILED: u32 = 4096;
 /// Every how long a grant may have one more: 1,000 a second.
 const DETAIL: Duration = Duration::from_millis(1);
 
