@@ -2,14 +2,13 @@
 //! Measures stile: each thing with stile, without it, and with what a user would pick instead,
 //! in turn. `cargo xtask bench` builds it and runs it in a sandbox.
 
+mod admin;
 mod contest;
 mod hot;
 mod lane;
 mod machine;
-mod prefixes;
-mod admin;
-mod lane;
 mod numbers;
+mod prefixes;
 mod report;
 mod rounds;
 mod run;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use stile_tests::{Crowd, CrowdServer, Host, ROOT};
 
-use super::Run;
 use super::held::DISK;
+use super::{Run, Section};
 use crate::admin::{Admin, FIRST_UID};
 use crate::numbers::{DAEMON, at_most, boot_nanos, millis, resident, row};
 use crate::report::{Of, Table};
+
+pub(super) const SECTION: Section = Section { name: "crowd", run };
 
 /// How many programs share the connections.
 const PROGRAMS: u64 = 4;
@@ -22,7 +24,7 @@ const BATCH: u64 = 1000;
 ///
 /// # Errors
 /// If a connection doesn't come through.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let rounds = run.rounds(5).min(5);
     let host = Host::builder()
         .quiet()

@@ -8,11 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use stile_tests::{Crowd, CrowdServer, Host, ROOT};
 
-use super::Run;
 use super::held::DISK;
+use super::{Run, Section};
 use crate::admin::{Admin, FIRST_UID};
 use crate::numbers::{DAEMON, at_most, row};
 use crate::report::{Of, Row, Table};
+
+pub(super) const SECTION: Section = Section {
+    name: "events",
+    run,
+};
 
 /// How many programs connect at the same time.
 const PROGRAMS: usize = 2;
@@ -39,7 +44,7 @@ max_hold = "5m"
 ///
 /// # Errors
 /// If a connect fails, or the log can't be read.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let time = Duration::from_secs(if run.quick { 2 } else { 10 });
     let mut rows = Vec::new();
     let kinds = [

@@ -10,10 +10,12 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use stile_tests::{Host, ROOT};
 
-use super::Run;
+use super::{Run, Section};
 use crate::admin::{Admin, FIRST_UID};
 use crate::numbers::{DAEMON, at_most, boot_nanos, millis, row};
 use crate::report::{Of, Row, Table};
+
+pub(super) const SECTION: Section = Section { name: "held", run };
 
 /// A folder on a disk; the sandbox's own lie in memory.
 pub(crate) const DISK: &str = "/var/tmp";
@@ -31,7 +33,7 @@ struct Found {
 ///
 /// # Errors
 /// If the agent refuses what it shouldn't.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let users = if run.quick { 60 } else { 500 };
     let disk = of_each_user(users, Host::builder().state_on(DISK), DISK.into())?;
     let memory = of_each_user(users, Host::builder(), std::env::temp_dir())?;

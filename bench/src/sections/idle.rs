@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use stile_tests::{Crowd, CrowdServer, Footprint, Host, ROOT};
 
-use super::Run;
 use super::events::{POLICY, grant};
 use super::held::DISK;
+use super::{Run, Section};
 use crate::admin::{Admin, FIRST_UID};
 use crate::numbers::{DAEMON, at_most, cpu_seconds, resident, row};
 use crate::report::{Of, Row, Table};
+
+pub(super) const SECTION: Section = Section { name: "idle", run };
 
 /// Connects a second while the daemon is looked at.
 const RATE: u32 = 10_000;
@@ -20,7 +22,7 @@ const RATE: u32 = 10_000;
 ///
 /// # Errors
 /// If the daemon ends.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let quiet = Duration::from_secs(if run.quick { 10 } else { 60 });
     let busy = Duration::from_secs(if run.quick { 2 } else { 10 });
     let host = Host::builder()

@@ -10,11 +10,16 @@ use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpS
 use stile::policy::Factor;
 use stile_tests::{CrowdServer, Host, ROOT, until};
 
-use super::Run;
 use super::events::grant;
+use super::{Run, Section};
 use crate::admin::Admin;
 use crate::numbers::{DAEMON, row};
 use crate::report::{Row, Table};
+
+pub(super) const SECTION: Section = Section {
+    name: "memory",
+    run,
+};
 
 /// Connections under a grant that are written down.
 const PASSED: u64 = 100;
@@ -23,7 +28,7 @@ const PASSED: u64 = 100;
 ///
 /// # Errors
 /// If the ledger or the agent refuses.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let mut rows = Vec::new();
     for users in [100, 1000, 5000] {
         rows.push(ledger(users)?);

@@ -2,11 +2,19 @@
 //! What is measured, one file for each table or two.
 
 mod connect;
+mod crowd;
+mod events;
 mod granted;
+mod held;
+mod idle;
 mod instructions;
+mod memory;
 mod programs;
+mod records;
 mod refused;
+mod reload;
 mod reply;
+mod start;
 mod traffic;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,6 +81,14 @@ pub(crate) const ALL: &[Section] = &[
     reply::SECTION,
     refused::SECTION,
     traffic::SECTION,
+    held::SECTION,
+    crowd::SECTION,
+    events::SECTION,
+    reload::SECTION,
+    memory::SECTION,
+    idle::SECTION,
+    start::SECTION,
+    records::SECTION,
     programs::SECTION,
     instructions::SECTION,
 ];

@@ -11,16 +11,21 @@ use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
 use stile::policy::Factor;
 
-use super::Run;
 use super::held::DISK;
+use super::{Run, Section};
 use crate::numbers::{DAEMON, row};
 use crate::report::{Row, Table};
+
+pub(super) const SECTION: Section = Section {
+    name: "records",
+    run,
+};
 
 /// Measures.
 ///
 /// # Errors
 /// If the disk fails.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let time = Duration::from_millis(if run.quick { 400 } else { 3000 });
     let memory = std::env::temp_dir();
     let mut rows = Vec::new();

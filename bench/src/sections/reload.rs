@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use stile_tests::{ALICE, CrowdServer, Host};
 
-use super::Run;
 use super::held::DISK;
+use super::{Run, Section};
 use crate::numbers::{DAEMON, at_most, resident, row};
 use crate::report::{Goal, Of, Row, Table};
+
+pub(super) const SECTION: Section = Section {
+    name: "reload",
+    run,
+};
 
 /// Hosts in one file: a policy file may have 16 MiB.
 const IN_A_FILE: u32 = 250_000;
@@ -37,7 +42,7 @@ first = "reject"
 ///
 /// # Errors
 /// If a policy is refused, or something passes while it is loaded.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let sizes: &[u32] = match run.quick {
         true => &[1000, 100_000],
         false => &[1000, 100_000, 1_000_000],

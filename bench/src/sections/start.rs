@@ -4,16 +4,18 @@
 use anyhow::Result;
 use stile_tests::Host;
 
-use super::Run;
 use super::held::DISK;
+use super::{Run, Section};
 use crate::numbers::{DAEMON, row};
 use crate::report::Table;
+
+pub(super) const SECTION: Section = Section { name: "start", run };
 
 /// Measures.
 ///
 /// # Errors
 /// Never; a daemon that doesn't start ends the section.
-pub(super) fn run(run: &mut Run) -> Result<()> {
+fn run(run: &mut Run) -> Result<()> {
     let rounds = run.rounds(15);
     let cold: Vec<_> = (0..rounds)
         .map(|_| {
