@@ -25,10 +25,10 @@ static FILTER_V6: Array<u64> = Array::with_max_entries(FILTER_WORDS, 0);
 /// Protected single IPv4 addresses and their port classes. The daemon makes it larger for a
 /// large policy.
 #[map]
-static HOST_V4: HashMap<[u8; 4], u32> = HashMap::with_max_entries(1 << 10, NO_PREALLOC);
+static HOST_V4: HashMap<[u8; 4], u32> = HashMap::with_max_entries(1 << 14, NO_PREALLOC);
 /// Protected single IPv6 addresses.
 #[map]
-static HOST_V6: HashMap<[u8; 16], u32> = HashMap::with_max_entries(1 << 10, NO_PREALLOC);
+static HOST_V6: HashMap<[u8; 16], u32> = HashMap::with_max_entries(1 << 14, NO_PREALLOC);
 /// Protected IPv4 prefixes and their port classes; also single addresses for which there is no
 /// place in `HOST_V4`.
 #[map]

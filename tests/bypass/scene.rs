@@ -120,11 +120,12 @@ impl Scene {
         true
     }
 
-    /// Every one of these is held in a connect, and nothing arrives.
+    /// Every one of these is held in a connect, and nothing arrives. False if this kernel doesn't
+    /// have the way.
     #[track_caller]
-    pub(crate) fn held(mut self, who: &[Who], way: &str) {
+    pub(crate) fn held(mut self, who: &[Who], way: &str) -> bool {
         if !who.iter().all(|who| self.leads(*who, way)) {
-            return;
+            return false;
         }
         self.host.start();
         let before = (self.server.accepted(), self.settled());
@@ -144,6 +145,7 @@ impl Scene {
         }
         arrived_nothing_since(&self.server, before.1);
         assert_eq!(self.server.accepted(), before.0, "afterwards");
+        true
     }
 
     /// Alice says no to her only challenge.

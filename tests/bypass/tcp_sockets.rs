@@ -37,8 +37,9 @@ fn with_fast_open(scene: fn() -> Scene, way: &str) {
     // Counts for servers that start to listen afterwards.
     fs::write("/proc/sys/net/ipv4/tcp_fastopen", FAST_OPEN).expect("a namespace of our own");
     let before = fast_opens();
-    scene().held(ALL, way);
-    assert!(fast_opens() > before, "no SYN carried data");
+    if scene().held(ALL, way) {
+        assert!(fast_opens() > before, "no SYN carried data");
+    }
 }
 
 const NO_MPTCP: &str = "the kernel has no MPTCP";

@@ -27,7 +27,6 @@ mod crowd;
 mod daemon;
 mod disk;
 mod host;
-mod memory;
 mod postgres;
 mod probe;
 mod process;

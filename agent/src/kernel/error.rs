@@ -55,6 +55,14 @@ pub enum GateError {
     /// The object lacks what this daemon needs.
     #[error("the kernel object has no {0}; it was built from other sources")]
     Missing(&'static str),
+    /// A filter can't be written.
+    #[error("kernel map {name}: {source}")]
+    Words {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// A map can't be read or written.
     #[error("kernel map {name}: {source}")]
     Map {

@@ -3,17 +3,22 @@
 //! the filter in front of them.
 
 use std::cmp::Ordering;
+use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap as BpfHashMap, MapData, MapError};
-use stile_common::search;
+use aya::maps::{HashMap as BpfHashMap, Map, MapData};
+use stile_common::{FILTER_WORDS, search};
 
 use super::error::{GateError, ignore_absent, map_error, take};
 use super::filter::{Address, Filter};
+use crate::sys::bpf_batch::write_words;
 
 /// Up to so many prefixes the trie alone is as quick as filter and hash.
 const FEW: usize = 64;
+/// How many words of a filter are written by one call; a divisor of their number.
+const BATCH: usize = 4096;
+const _: () = assert!((FILTER_WORDS as usize).is_multiple_of(BATCH));
 
 /// The names of a family's maps.
 pub(super) struct Names {
@@ -55,7 +60,9 @@ pub(super) struct Family<K: Address> {
     names: Names,
     nets: LpmTrie<MapData, K, u32>,
     hosts: BpfHashMap<MapData, K, u32>,
-    filter: Array<MapData, u64>,
+    /// How many single addresses there is room for.
+    room: usize,
+    filter: MapData,
     known: Option<Known<K>>,
 }
 
@@ -71,10 +78,15 @@ pub(super) struct Change<K> {
 
 impl<K: Address> Family<K> {
     pub(super) fn open(ebpf: &mut Ebpf, names: Names) -> Result<Self, GateError> {
+        let room = match ebpf.map(names.hosts) {
+            Some(Map::HashMap(map)) => map.info().map_err(map_error(names.hosts))?.max_entries(),
+            _ => return Err(GateError::Missing(names.hosts)),
+        };
         Ok(Self {
+            room: room as usize,
             nets: take(ebpf, names.nets)?,
             hosts: take(ebpf, names.hosts)?,
-            filter: take(ebpf, names.filter)?,
+            filter: take_array(ebpf, names.filter)?,
             known: None,
             names,
         })
@@ -143,11 +155,11 @@ impl<K: Address> Family<K> {
                 slot,
             })
             .collect();
-        let is_large = after.len() > FEW;
-        for entry in &mut after {
-            entry.is_host = is_large && entry.length == K::LENGTH;
-        }
         after.sort_unstable_by(Entry::order);
+        let is_large = after.len() > FEW;
+        if is_large {
+            place_hosts(self.room, &before, &mut after);
+        }
         let filter = if is_large { filter_of(&after) } else { None };
         if let Some(new) = &filter {
             self.write_filter(old_filter.as_ref(), |at| {
@@ -155,9 +167,7 @@ impl<K: Address> Family<K> {
                 old.map_or(0, |old| old.words()[at]) | new.words()[at]
             })?;
         }
-        self.add(&before, &mut after)?;
-        // Those for which there was no room have moved.
-        after.sort_unstable_by(Entry::order);
+        self.add(&before, &after)?;
         Ok(Change {
             search: search_of(&after, filter.is_some()),
             levels: filter.as_ref().map_or(0, Filter::levels),
@@ -200,50 +210,59 @@ impl<K: Address> Family<K> {
         Ok(())
     }
 
-    /// Writes what isn't there yet. A single address for which there is no room goes to the
-    /// networks.
-    fn add(&mut self, before: &[Entry<K>], after: &mut [Entry<K>]) -> Result<(), GateError> {
+    /// Writes what isn't there yet.
+    fn add(&mut self, before: &[Entry<K>], after: &[Entry<K>]) -> Result<(), GateError> {
         let mut old = before.iter().peekable();
         for entry in after {
             while old
                 .next_if(|old| Entry::order(old, entry) == Ordering::Less)
                 .is_some()
             {}
-            if old.peek() == Some(&&*entry) {
+            if old.peek() == Some(&entry) {
                 continue;
             }
             if entry.is_host {
-                match self.hosts.insert(entry.address, entry.slot, 0) {
-                    Err(error) if is_full(&error) => entry.is_host = false,
-                    written => {
-                        written.map_err(map_error(self.names.hosts))?;
-                        continue;
-                    }
-                }
+                self.hosts
+                    .insert(entry.address, entry.slot, 0)
+                    .map_err(map_error(self.names.hosts))?;
+            } else {
+                let key = Key::new(u32::from(entry.length), entry.address);
+                self.nets
+                    .insert(&key, entry.slot, 0)
+                    .map_err(map_error(self.names.nets))?;
             }
-            let key = Key::new(u32::from(entry.length), entry.address);
-            self.nets
-                .insert(&key, entry.slot, 0)
-                .map_err(map_error(self.names.nets))?;
         }
         Ok(())
     }
 
-    /// Writes the words that differ from what is there; all of them if nobody knows that.
+    /// Writes what differs from what is there; all of it if nobody knows that.
     fn write_filter(
         &mut self,
         there: Option<&Filter>,
         wanted: impl Fn(usize) -> u64,
     ) -> Result<(), GateError> {
-        for at in 0..self.filter.len() {
-            let word = wanted(at as usize);
-            if there.is_none_or(|there| there.words()[at as usize] != word) {
-                self.filter
-                    .set(at, word, 0)
-                    .map_err(map_error(self.names.filter))?;
+        for start in (0..FILTER_WORDS).step_by(BATCH) {
+            let range = start as usize..start as usize + BATCH;
+            let words: Vec<u64> = range.clone().map(&wanted).collect();
+            if there.is_some_and(|there| there.words()[range] == words) {
+                continue;
             }
+            write_words(self.filter.fd().as_fd(), start, &words).map_err(|source| {
+                GateError::Words {
+                    name: self.names.filter,
+                    source,
+                }
+            })?;
         }
         Ok(())
+    }
+}
+
+/// Takes the map of an array out of the object.
+fn take_array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, GateError> {
+    match ebpf.take_map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => Err(GateError::Missing(name)),
     }
 }
 
@@ -260,6 +279,25 @@ fn joined(old: Option<Filter>, new: Filter) -> Filter {
     match old {
         Some(old) => old.join(new),
         None => new,
+    }
+}
+
+/// Gives single addresses a place: that which they have, else one among the single ones as long
+/// as there is room. What goes leaves its place only later.
+fn place_hosts<K: Address>(room: usize, before: &[Entry<K>], after: &mut [Entry<K>]) {
+    let taken = before.iter().filter(|entry| entry.is_host).count();
+    let mut free = room.saturating_sub(taken);
+    let mut old = before
+        .iter()
+        .filter(|entry| entry.length == K::LENGTH)
+        .peekable();
+    for entry in after.iter_mut().filter(|entry| entry.length == K::LENGTH) {
+        while old.next_if(|old| old.address < entry.address).is_some() {}
+        let known = old.next_if(|old| old.address == entry.address);
+        entry.is_host = known.map_or(free > 0, |old| old.is_host);
+        if known.is_none() {
+            free = free.saturating_sub(1);
+        }
     }
 }
 
@@ -297,9 +335,66 @@ fn missing<'a, K: Ord>(
     })
 }
 
-/// `E2BIG`: a hash has as many elements as it may (`htab_map_update_elem` in the kernel's
-/// kernel/bpf/hashtab.c).
-fn is_full(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error)
-        if error.io_error.raw_os_error() == Some(libc::E2BIG))
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = Vec<Entry<[u8; 4]>>> {
+        let length = prop::sample::select(vec![24, 32, 32, 32]);
+        prop::collection::btree_map(0_u8..40, (length, any::<bool>()), 0..30).prop_map(|map| {
+            let entry = |(last, (length, is_host))| Entry {
+                address: [10, 0, 0, last],
+                length,
+                is_host: is_host && length == 32,
+                slot: 0,
+            };
+            map.into_iter().map(entry).collect()
+        })
+    }
+
+    proptest! {
+        /// While both are there, before what goes has left.
+        #[test]
+        fn no_more_single_addresses_than_there_is_room_for(before in entries(), after in entries(), more in 0_usize..20) {
+            let hosts = |entries: &[Entry<[u8; 4]>]| {
+                let hosts = entries.iter().filter(|entry| entry.is_host);
+                hosts.map(|entry| (entry.address, ())).collect::<BTreeMap<_, _>>()
+            };
+            let room = hosts(&before).len() + more;
+            let mut after: Vec<_> = after.into_iter().map(|entry| Entry { is_host: false, ..entry }).collect();
+            place_hosts(room, &before, &mut after);
+            let mut both = hosts(&before);
+            both.extend(hosts(&after));
+            prop_assert!(both.len() <= room);
+            for entry in &after {
+                let old = before.iter().find(|old| (old.address, old.length) == (entry.address, entry.length));
+                match old {
+                    // Nothing moves.
+                    Some(old) => prop_assert_eq!(old.is_host, entry.is_host),
+                    None => prop_assert!(entry.is_host || entry.length < 32 || both.len() == room),
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_missing_is_what_lies_nowhere_any_more(before in entries(), after in entries()) {
+            let place = |entry: &Entry<[u8; 4]>| (entry.address, entry.length, entry.is_host);
+            let left: Vec<_> = missing(&before, &after).map(place).collect();
+            let gone = before.iter().map(place).filter(|one| !after.iter().any(|new| place(new) == *one));
+            prop_assert_eq!(left, gone.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_look_is_left_out_only_where_nothing_lies(entries in entries()) {
+            let flags = search_of(&entries, false);
+            let has = |flag| flags & flag != 0;
+            prop_assert_eq!(has(search::NOTHING), entries.is_empty());
+            prop_assert_eq!(has(search::NO_HOSTS), !entries.iter().any(|entry| entry.is_host));
+            prop_assert_eq!(has(search::NO_NETS), !entries.iter().any(|entry| !entry.is_host));
+        }
+    }
 }

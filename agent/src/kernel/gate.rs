@@ -69,7 +69,7 @@ pub struct Rings {
 /// How large a map of single addresses is made for so many of them: the kernel takes 16 bytes
 /// for each that there is room for, and the policy may grow.
 fn room_for_hosts(hosts: usize) -> u32 {
-    let room = hosts.saturating_mul(2).clamp(1 << 10, 1 << 20);
+    let room = hosts.saturating_mul(2).clamp(1 << 14, 1 << 20);
     u32::try_from(room).unwrap_or(1 << 20)
 }
 

@@ -5,6 +5,7 @@
 //! what is decided elsewhere.
 
 pub mod boot_timer;
+pub mod bpf_batch;
 pub mod bpf_link;
 pub mod cgroup;
 pub mod features;

@@ -90,7 +90,7 @@ fn reloads_from_small_to_large_policies_and_back_leave_no_gap() {
         (1500, 200, ""),
         (0, 0, "\"192.0.2.1\""),
     ];
-    for round in 0..3 {
+    for round in 0..2 {
         for (more, from, besides) in shapes {
             let before = neighbour.accepted();
             until("connects go on", || {
@@ -108,9 +108,9 @@ fn reloads_from_small_to_large_policies_and_back_leave_no_gap() {
     for probe in closed {
         let (through, refused) = probe.end_loop();
         assert_eq!(through, 0, "a leak");
-        assert!(refused >= 18, "{refused}");
+        assert!(refused >= 12, "{refused}");
     }
     let (through, failed) = open.end_loop();
     assert_eq!(failed, 0, "wrongly refused");
-    assert!(through >= 18, "{through}");
+    assert!(through >= 12, "{through}");
 }
