@@ -2,6 +2,7 @@
 //! The machine that the tasks run on: which distribution it is, and installing its packages.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,17 @@ impl Consent {
     pub(crate) fn new(yes: bool) -> Self {
         let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
         Self { given: yes || ci }
+    }
+
+    /// Goes on only if the person (or the flag) agrees to run this command.
+    ///
+    /// # Errors
+    /// If not, or if nobody can be asked.
+    pub(crate) fn ensure(self, command: &str) -> Result<()> {
+        if !self.to_run(command)? {
+            bail!("not done; run `{command}` yourself, or give --yes");
+        }
+        Ok(())
     }
 
     /// True if the person (or the flag) agrees to run this command.
@@ -70,6 +82,30 @@ pub(crate) fn apt_install(packages: &[&str], consent: Consent) -> Result<()> {
     if !consent.to_run(&shown)? {
         bail!("not installed; run `{shown}` yourself, or give --yes");
     }
+    if !packages.iter().all(|package| is_known(package)) {
+        say::step("apt-get update");
+        apt_get(&["update"])?;
+    }
+    say::step(format!("apt-get {}", arguments.join(" ")));
+    apt_get(&arguments)
+}
+
+/// Fetches packages, and those that they need and the machine lacks, into a folder. Nothing is
+/// installed.
+///
+/// # Errors
+/// As those of [`apt_install`].
+pub(crate) fn apt_fetch(packages: &[&str], to: &Path, consent: Consent) -> Result<()> {
+    if !has_apt() {
+        bail!("{} missing; install it yourself", packages.join(", "));
+    }
+    std::fs::create_dir_all(to.join("partial"))
+        .with_context(|| format!("could not make {}", to.display()))?;
+    let cache = format!("Dir::Cache::archives={}", to.display());
+    let mut arguments = vec!["-o", &cache, "--download-only"];
+    arguments.extend(INSTALL_ONLY);
+    arguments.extend(packages);
+    consent.ensure(&format!("{}apt-get {}", sudo_prefix(), arguments.join(" ")))?;
     if !packages.iter().all(|package| is_known(package)) {
         say::step("apt-get update");
         apt_get(&["update"])?;

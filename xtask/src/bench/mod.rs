@@ -2,6 +2,7 @@
 //! Measures the agent: builds it and `stile-bench`, and runs that in a sandbox.
 
 mod page;
+mod peers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -93,13 +94,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(exit_code(status.success()));
     }
     let postgres = services::postgres(consent)?;
-    measure(&workspace, options, &sandbox::Programs { bin, postgres })
+    let peers = peers::find(&workspace, consent)?;
+    let programs = sandbox::Programs { bin, postgres };
+    measure(&workspace, options, &programs, &peers)
 }
 
 fn measure(
     workspace: &Workspace,
     options: &Options,
     programs: &sandbox::Programs,
+    peers: &Path,
 ) -> Result<ExitCode> {
     let report = report(workspace)?;
     let sandbox = Sandbox::new(workspace.target())?;
@@ -111,6 +115,7 @@ fn measure(
         .arg("--out")
         .arg(&report)
         .args(&options.sections)
+        .env("STILE_PEERS", sandbox.path_inside(peers))
         .env("STILE_TEST_PATIENCE", PATIENCE)
         .stdin(Stdio::null());
     let child = sandbox.spawn(&mut command)?;

@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// One suite of the archive.
 #[derive(Clone, Debug)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     suite: String,
     tree: PathBuf,
 }
@@ -32,7 +32,7 @@ pub(super) struct Archive {
 impl Archive {
     /// Opens a suite, with lists that are fresh enough. If they can't be fetched, older ones
     /// have to do.
-    pub(super) fn open(base: &Path, suite: &str) -> Result<Self> {
+    pub(crate) fn open(base: &Path, suite: &str) -> Result<Self> {
         let archive = Self {
             suite: suite.to_owned(),
             tree: base.join(suite),
@@ -61,7 +61,7 @@ impl Archive {
     }
 
     /// A package's stanzas of the package lists, one for each version.
-    pub(super) fn show(&self, name: &str) -> Vec<Stanza> {
+    pub(crate) fn show(&self, name: &str) -> Vec<Stanza> {
         let mut command = self.command("apt-cache");
         // It fails for a package that isn't there.
         let text = workspace::output(command.args(["show", name])).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Archive {
     }
 
     /// Downloads packages into a folder; apt checks them against the signed lists.
-    pub(super) fn download(&self, packages: &[Stanza], to: &Path) -> Result<()> {
+    pub(crate) fn download(&self, packages: &[Stanza], to: &Path) -> Result<()> {
         let mut command = self.command("apt-get");
         command.args(["download", "-qq"]).current_dir(to);
         command.args(packages.iter().map(Stanza::shown));
@@ -172,7 +172,7 @@ fn proxies() -> String {
 
 /// A package in the package lists (deb-control(5)), as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stanza {
+pub(crate) struct Stanza {
     pub(super) name: String,
     pub(super) version: String,
     /// The dependencies on one exact version: name and version.

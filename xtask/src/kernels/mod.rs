@@ -28,6 +28,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::apt::Archive;
 use self::boot::{Guests, Went};
 use self::catalog::Series;
 use self::guest::{INIT, PLAN, Plan};
