@@ -73,6 +73,21 @@ impl Contest {
     }
 }
 
+/// A peer's lane in which this has worked once: what fails must not be found out in a contest.
+///
+/// # Errors
+/// If the lane isn't there, or if it fails.
+pub(crate) fn tried<T>(
+    lane: Result<Lane>,
+    trial: impl FnOnce(&Lane, &mut Worker) -> Result<T>,
+) -> Result<Lane> {
+    let lane = lane?;
+    let mut worker = Worker::pinned(&lane, quiet_cpu())?;
+    trial(&lane, &mut worker)?;
+    drop(worker);
+    Ok(lane)
+}
+
 /// Lets the daemon read what passed under its grants, so that the next block finds room for its
 /// own reports. Returns the CPU time that this took, in nanoseconds.
 ///

@@ -3,10 +3,12 @@
 //! client and the server there.
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -26,8 +28,8 @@ pub(crate) const DOOR: SocketAddr =
 pub(crate) struct Lane {
     /// The contender's name in the tables: `stile`, `no agent`, `nftables`.
     pub(crate) who: &'static str,
-    /// The network.
-    pub(crate) network: Network,
+    /// The network; lanes that share a server share it.
+    pub(crate) network: Rc<Network>,
     /// The cgroup of the clients; the gate, if there is one, is on it or above it.
     pub(crate) cgroup: PathBuf,
     /// Whose the clients are.
@@ -62,7 +64,7 @@ impl Lane {
         let cgroup = Cgroup::new()?;
         Ok(Self {
             who,
-            network: Network::new()?,
+            network: Rc::new(Network::new()?),
             // As deep as that of a gated client.
             cgroup: cgroup.child("session")?,
             user,
@@ -80,14 +82,34 @@ impl Lane {
         fs::create_dir_all(&cgroup).with_context(|| format!("{}", cgroup.display()))?;
         Ok(Self {
             who: STILE,
-            network: Network::new()?,
+            network: Rc::new(Network::new()?),
             cgroup,
             user,
             door: DOOR,
             keeps: Vec::new(),
         })
     }
+
+    /// A client's program on this processor, as the lane's user in its cgroup and its network.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>, cpu: usize) -> Command {
+        let mut command = self.network.command("/bin/sh");
+        command
+            .args(["-c", BECOME])
+            .arg(&self.cgroup)
+            .arg("setpriv")
+            .arg(format!("--reuid={}", self.user.uid))
+            .arg(format!("--regid={}", self.user.uid))
+            .args(["--clear-groups", "--", "taskset", "--cpu-list"])
+            .arg(cpu.to_string())
+            .arg(program)
+            .current_dir("/")
+            .stdin(Stdio::null());
+        command
+    }
 }
+
+/// Joins the cgroup, and then becomes the program.
+const BECOME: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 
 /// A cgroup of the sandbox that no agent is on. It has to be empty when this is dropped.
 #[derive(Debug)]
@@ -158,8 +180,26 @@ impl Network {
         &self.path
     }
 
+    /// What the kernel tells of this network in a file of /proc/net, as `tcp`; nothing if it
+    /// doesn't have that file.
+    pub(crate) fn table(&self, name: &str) -> String {
+        let path = format!("/proc/{}/net/{name}", self.holder.id());
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// Whether somebody listens on this TCP port over IPv4: a socket in state 0A, as
+    /// Documentation/networking/proc_net_tcp.rst has it.
+    pub(crate) fn has_listener(&self, port: u16) -> bool {
+        let end = format!(":{port:04X}");
+        self.table("tcp").lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let local = words.next().is_some_and(|local| local.ends_with(&end));
+            local && words.nth(1) == Some("0A")
+        })
+    }
+
     /// A program that will run as root in it.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net={}", self.path.display()))

@@ -8,6 +8,7 @@ mod hot;
 mod lane;
 mod machine;
 mod numbers;
+mod peers;
 mod prefixes;
 mod report;
 mod rounds;
@@ -64,6 +65,9 @@ enum Task {
     /// A server for such clients.
     #[command(hide = true)]
     Serve(server::Place),
+    /// A program that accepts what is queued.
+    #[command(hide = true)]
+    AcceptQueue(peers::nfqueue::Place),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Task::Hot(options) => hot::run(&options),
         Task::Worker(place) => worker::run(&place),
         Task::Serve(place) => server::run(&place),
+        Task::AcceptQueue(place) => peers::nfqueue::accept(&place),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

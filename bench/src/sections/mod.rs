@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Result, anyhow};
 
-use crate::lane::STILE;
+use crate::lane::{Lane, STILE};
 use crate::report::{Goal, Missing, Row, Table};
 use crate::rounds::Measured;
 
@@ -41,8 +41,22 @@ impl Run {
         if self.quick { full.div_ceil(3) } else { full }
     }
 
-    /// Says that something could not be measured.
+    /// A contender of a table that can't be there is missing in it, and says why.
+    pub(crate) fn invites(&mut self, table: &str, who: &str, lane: Result<Lane>) -> Option<Lane> {
+        match lane {
+            Ok(lane) => Some(lane),
+            Err(error) => {
+                self.misses(&format!("{table}: {who}"), format!("{error:#}"));
+                None
+            }
+        }
+    }
+
+    /// Says that something could not be measured; once.
     pub(crate) fn misses(&mut self, what: &str, why: impl std::fmt::Display) {
+        if self.missing.iter().any(|missing| missing.what == what) {
+            return;
+        }
         crate::say::note(format!("not measured: {what}: {why}"));
         self.missing.push(Missing {
             what: what.to_owned(),
