@@ -5,6 +5,7 @@
 mod admin;
 mod contest;
 mod hot;
+mod database;
 mod lane;
 mod machine;
 mod numbers;

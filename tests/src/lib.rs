@@ -50,7 +50,7 @@ pub use postgres::Postgres;
 pub use probe::{Fate, Probe, probe_program};
 pub use process::Running;
 pub use pty::Terminal;
-pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User};
+pub use sandbox::{ALICE, BOB, POSTGRES, ROOT, User, postgres_bin};
 pub use server::Server;
 pub use sockets::{wait_for_listener, wait_for_no_connect, wait_for_retry, wait_for_stuck_data};
 pub use unavailable::{cannot_run, has_mptcp, has_postgres, is_throwaway_machine, measured};

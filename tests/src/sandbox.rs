@@ -43,8 +43,12 @@ pub(crate) fn bin(name: &str) -> PathBuf {
     path("STILE_BIN_DIR").join(name)
 }
 
-/// Where PostgreSQL's programs are.
-pub(crate) fn postgres_bin(name: &str) -> PathBuf {
+/// Where this program of PostgreSQL's is.
+///
+/// # Panics
+/// Outside of a sandbox.
+#[must_use]
+pub fn postgres_bin(name: &str) -> PathBuf {
     path("STILE_PG_BIN").join(name)
 }
 

@@ -11,6 +11,8 @@ mod instructions;
 mod memory;
 mod programs;
 mod records;
+mod http;
+mod pgbench;
 mod refused;
 mod reload;
 mod reply;
@@ -105,6 +107,8 @@ pub(crate) const ALL: &[Section] = &[
     records::SECTION,
     programs::SECTION,
     instructions::SECTION,
+    http::SECTION,
+    pgbench::SECTION,
 ];
 
 /// What contenders did in turn, as it will stand in a table.

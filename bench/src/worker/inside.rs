@@ -14,7 +14,7 @@ use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use super::job::{Answer, Job, List};
-use super::{PORT, connect, talk};
+use super::{PORT, connect, talk, web};
 use crate::stats;
 
 /// Where a worker works.
@@ -194,6 +194,16 @@ impl Bench {
                 let cpu = self
                     .cpu
                     .during(count, || talk::ping_pong(kept, count, times))?;
+                Ok(self.took(cpu))
+            }
+            Job::Requests { count } => {
+                let kept = self.kept.as_ref().context("no connection is open")?;
+                self.times.clear();
+                self.times.reserve(count);
+                let times = &mut self.times;
+                let cpu = self
+                    .cpu
+                    .during(count, || web::requests(kept, count, times))?;
                 Ok(self.took(cpu))
             }
             Job::Bulk { mebibytes } => {

@@ -64,6 +64,11 @@ pub(crate) enum Job {
         /// How often.
         count: usize,
     },
+    /// Times requests of HTTP/1.1 on the kept connection, each until its whole answer is there.
+    Requests {
+        /// How many.
+        count: usize,
+    },
     /// Sends data on the kept connection; the answer has nanoseconds for each MiB.
     Bulk {
         /// How much, in MiB.

@@ -6,6 +6,7 @@ mod connect;
 mod inside;
 mod job;
 mod talk;
+mod web;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -144,6 +145,14 @@ impl Worker {
     /// If the connection ends.
     pub(crate) fn ping_pong(&mut self, count: usize) -> Result<Sample> {
         self.measure(&Job::PingPong { count })
+    }
+
+    /// Times so many requests to a web server, in nanoseconds.
+    ///
+    /// # Errors
+    /// If one isn't answered with 200.
+    pub(crate) fn requests(&mut self, count: usize) -> Result<Sample> {
+        self.measure(&Job::Requests { count })
     }
 
     /// Sends so many MiB, and tells the nanoseconds for each, from the first byte to the server's
