@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use nix::errno::Errno;
 use stile_tests::{ALICE, Host};
 
 use super::{Question, Run, Section, caught};
-use crate::contest::Contest;
+use crate::contest::{Contest, tried};
 use crate::lane::{Lane, NO_AGENT, STILE};
+use crate::peers::nftables;
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Row, Table};
 use crate::say;
@@ -36,6 +37,9 @@ const SIZES: [(usize, &str); 4] = [
 
 /// The size that an unoptimised agent takes minutes to load.
 const TOO_MANY_FOR_DEBUG: usize = 100_000;
+
+/// The largest set that nftables loads in a quick run.
+const MOST_IN_QUICK: usize = 100_000;
 
 /// How long the agent may take to load a set in a quick run, in seconds.
 const PATIENCE: f64 = 15.0;
@@ -67,7 +71,8 @@ fn run(run: &mut Run) -> Result<()> {
         note: format!(
             "The call alone, on a loopback where every address is local; for TCP with the whole \
              handshake, for UDP on one socket that is connected again and again. Rotating: \
-             {ROTATING} addresses in turn; hot: one address."
+             {ROTATING} addresses in turn; hot: one address. nftables: an interval set, in which \
+             each SYN is looked up; connect() over UDP sends nothing for it to look up."
         ),
         rows,
     });
@@ -103,24 +108,35 @@ pub(super) fn protecting(prefixes: &Prefixes, rule: &str) -> Result<Host> {
 }
 
 /// Who connects beside that many prefixes. The baseline is first.
-fn lanes(host: &Host) -> Result<Vec<Lane>> {
-    Ok(vec![
-        Lane::free(NO_AGENT, ALICE)?,
-        Lane::gated(host, ALICE)?,
-    ])
+fn lanes(run: &mut Run, host: &Host, prefixes: &Prefixes, beside: &str) -> Result<Vec<Lane>> {
+    let mut lanes = vec![Lane::free(NO_AGENT, ALICE)?, Lane::gated(host, ALICE)?];
+    let filtered = match run.quick && prefixes.all().len() > MOST_IN_QUICK {
+        true => Err(anyhow!("a full run waits until it has loaded that many")),
+        false => nftables::filter(Lane::free(NO_AGENT, ALICE)?, prefixes.all()),
+    };
+    let filtered = tried(filtered, |_, worker| {
+        let inside = SocketAddr::new(prefixes.inside(1)[0], PORT);
+        let list = worker.learn(vec![inside])?;
+        worker.refused(list, 1, Errno::ECONNREFUSED.into())
+    });
+    lanes.extend(run.invites(
+        &format!("{TABLE} beside {beside}"),
+        nftables::NAME,
+        filtered,
+    ));
+    Ok(lanes)
 }
 
 /// The rows, and how many seconds the agent took to start with that many prefixes.
-fn at_size(run: &Run, family: Family, size: usize, name: &str) -> Result<(Vec<Row>, f64)> {
+fn at_size(run: &mut Run, family: Family, size: usize, name: &str) -> Result<(Vec<Row>, f64)> {
     let prefixes = Prefixes::new(family, size);
     let start = Instant::now();
     let host = protecting(&prefixes, "action = \"deny\"")?;
     let took = start.elapsed().as_secs_f64();
     let family_name = family.name();
-    say::part(format!(
-        "{family_name}, {name} prefixes; the agent was up after {took:.1} s"
-    ));
-    let mut contest = Contest::new(lanes(&host)?)?;
+    let beside = format!("{name} {family_name} prefixes");
+    say::part(format!("{beside}; the agent was up after {took:.1} s"));
+    let mut contest = Contest::new(lanes(run, &host, &prefixes, &beside)?)?;
     // What is protected is refused: it is this set that the gate looks addresses up in.
     let inside = prefixes.inside(1)[0];
     contest.each(|lane, worker| {

@@ -8,8 +8,9 @@ use stile_tests::ALICE;
 
 use super::connect::{ROTATING, protecting};
 use super::{Question, Run, Section};
-use crate::contest::{Contest, ensure_granted, settle};
+use crate::contest::{Contest, ensure_granted, settle, tried};
 use crate::lane::{Lane, NO_AGENT, STILE};
+use crate::peers::{nfqueue, opensnitch, seccomp};
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Table};
 use crate::worker::{PORT, Protocol};
@@ -26,6 +27,8 @@ const SIZE: usize = 1000;
 
 /// Connects in a block. The ring of reports holds more than twice as many.
 const BLOCK: usize = 1500;
+/// The same where a program is asked about each, which takes many times as long.
+const PEERS_BLOCK: usize = 100;
 
 fn run(run: &mut Run) -> Result<()> {
     let mut rows = Vec::new();
@@ -33,19 +36,24 @@ fn run(run: &mut Run) -> Result<()> {
     for family in [Family::V4, Family::V6] {
         let prefixes = Prefixes::new(family, SIZE);
         let host = protecting(&prefixes, "action = \"allow\"\nttl = \"1h\"")?;
-        let lanes = vec![Lane::free(NO_AGENT, ALICE)?, Lane::gated(&host, ALICE)?];
-        let mut contest = Contest::new(lanes)?;
         let addresses = prefixes.inside(ROTATING);
+        let mut lanes = vec![Lane::free(NO_AGENT, ALICE)?, Lane::gated(&host, ALICE)?];
+        lanes.extend(watched(run, SocketAddr::new(addresses[0], PORT))?);
+        let mut contest = Contest::new(lanes)?;
         for (pattern, addresses) in [("hot", &addresses[..1]), ("rotating", &addresses[..])] {
             let to = |address: &_| SocketAddr::new(*address, PORT);
             let lists = contest.each(|lane, worker| {
                 let list = worker.learn(addresses.iter().map(to).collect())?;
-                Ok((list, lane.who == STILE))
+                Ok((list, lane.who))
             })?;
             // The round before the first one, which isn't counted, waits for the grant.
-            let measured = contest.measure(run.rounds(21), &lists, |worker, (list, gated)| {
-                let mut sample = worker.connect(Protocol::Tcp, *list, BLOCK)?;
-                sample.add_cpu(if *gated { settle(&host)? } else { 0.0 }, BLOCK);
+            let measured = contest.measure(run.rounds(21), &lists, |worker, (list, who)| {
+                let count = match *who {
+                    NO_AGENT | STILE => BLOCK,
+                    _ => PEERS_BLOCK,
+                };
+                let mut sample = worker.connect(Protocol::Tcp, *list, count)?;
+                sample.add_cpu(if *who == STILE { settle(&host)? } else { 0.0 }, count);
                 Ok(sample)
             })?;
             let question = Question {
@@ -61,6 +69,7 @@ fn run(run: &mut Run) -> Result<()> {
         ensure_granted(&host, ALICE)?;
         lost += host.faults(&["connection-not-recorded"]);
     }
+    run.misses(&format!("{TABLE}: {}", seccomp::NAME), seccomp::WHY_NOT);
     run.tables.push(Table {
         id: TABLE.to_owned(),
         title: "connect() under a live grant".to_owned(),
@@ -72,4 +81,21 @@ fn run(run: &mut Run) -> Result<()> {
         rows,
     });
     Ok(())
+}
+
+/// Those who ask a program about each connection, as one does who wants a person's answer.
+fn watched(run: &mut Run, to: SocketAddr) -> Result<Vec<Lane>> {
+    let free = || Lane::free(NO_AGENT, ALICE);
+    let mut lanes = Vec::new();
+    for (who, lane) in [
+        (nfqueue::NAME, nfqueue::watch(free()?)),
+        (opensnitch::NAME, opensnitch::watch(free()?)),
+    ] {
+        let lane = tried(lane, |_, worker| {
+            let list = worker.learn(vec![to])?;
+            worker.connect(Protocol::Tcp, list, 1)
+        });
+        lanes.extend(run.invites(TABLE, who, lane));
+    }
+    Ok(lanes)
 }

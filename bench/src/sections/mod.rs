@@ -12,6 +12,7 @@ mod memory;
 mod programs;
 mod records;
 mod http;
+mod nftables;
 mod pgbench;
 mod refused;
 mod reload;
@@ -108,6 +109,7 @@ pub(crate) const ALL: &[Section] = &[
     programs::SECTION,
     instructions::SECTION,
     http::SECTION,
+    nftables::SECTION,
     pgbench::SECTION,
 ];
 

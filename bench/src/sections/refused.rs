@@ -9,9 +9,11 @@ use nix::errno::Errno;
 use stile_tests::{ALICE, BOB, Host, User};
 
 use super::{Question, Run, Section};
-use crate::contest::Contest;
+use crate::contest::{Contest, tried};
 use crate::lane::{Lane, NO_AGENT, STILE};
+use crate::peers::nftables;
 use crate::report::{Goal, Table};
+use crate::server::Server;
 use crate::worker::List;
 
 pub(super) const SECTION: Section = Section {
@@ -68,7 +70,9 @@ fn run(run: &mut Run) -> Result<()> {
         ("reject", "first = \"reject\"", ALICE, REJECTED),
         ("deny", "a rule denies", BOB, DENIED),
     ] {
-        let (mut contest, refusals) = contest(&host, user, address, 0)?;
+        let filtered = filtered(Lane::free(NO_AGENT, user)?, address);
+        let peer = run.invites(TABLE, nftables::NAME, filtered);
+        let (mut contest, refusals) = contest(&host, user, address, peer, 0)?;
         let measured = contest.measure(rounds, &refusals, |worker, (list, error)| {
             worker.refused(*list, count, Error::from(*error))
         })?;
@@ -83,7 +87,7 @@ fn run(run: &mut Run) -> Result<()> {
     );
 
     // From here on nearly none reaches the daemon, which is asked about 64 a second.
-    let (mut contest, refusals) = contest(&host, ALICE, REJECTED, ALL_THERE_ARE)?;
+    let (mut contest, refusals) = contest(&host, ALICE, REJECTED, None, ALL_THERE_ARE)?;
     let beyond = contest.measure(rounds, &refusals, |worker, (list, error)| {
         worker.refused(*list, BEYOND, Error::from(*error))
     })?;
@@ -95,11 +99,23 @@ fn run(run: &mut Run) -> Result<()> {
         note: format!(
             "The call alone, against a port where nobody listens (ECONNREFUSED). Every attempt of \
              the first two is reported to the daemon: {count} in each round, so that none is more \
-             than a user may make. Those of the third are, and all but 64 a second are only counted."
+             than a user may make. Those of the third are, and all but 64 a second are only counted. \
+             nftables resets what it refuses."
         ),
         rows,
     });
     Ok(())
+}
+
+/// With nftables, and somebody who would listen: it is not the kernel that refuses.
+fn filtered(lane: Lane, address: IpAddr) -> Result<Lane> {
+    let mut lane = nftables::filter(lane, &[(address, 32)])?;
+    let server = Server::start(&lane.network, PORT, None)?;
+    lane.keeps.push(Box::new(server));
+    tried(Ok(lane), |_, worker| {
+        let list = worker.learn(vec![SocketAddr::new(address, PORT)])?;
+        worker.refused(list, 1, Error::from(Errno::ECONNREFUSED))
+    })
 }
 
 fn question(id: &'static str, what: &'static str, guarded: bool) -> Question<'static> {
@@ -121,9 +137,11 @@ fn contest(
     host: &Host,
     user: User,
     address: IpAddr,
+    peer: Option<Lane>,
     already: usize,
 ) -> Result<(Contest, Vec<Refusal>)> {
-    let lanes = vec![Lane::free(NO_AGENT, user)?, Lane::gated(host, user)?];
+    let mut lanes = vec![Lane::free(NO_AGENT, user)?, Lane::gated(host, user)?];
+    lanes.extend(peer);
     let mut contest = Contest::new(lanes)?;
     let refusals = contest.each(|lane, worker| {
         let list = worker.learn(vec![SocketAddr::new(address, PORT)])?;

@@ -8,8 +8,9 @@ use stile_tests::ALICE;
 
 use super::reply::{guarding_the_door, with_server};
 use super::{Question, Run, Section};
-use crate::contest::{Contest, ensure_granted};
+use crate::contest::{Contest, ensure_granted, tried};
 use crate::lane::{DOOR, Lane, NO_AGENT};
+use crate::peers::haproxy;
 use crate::report::{Goal, Table};
 
 pub(super) const SECTION: Section = Section {
@@ -25,13 +26,17 @@ const UNPROTECTED: SocketAddr =
 
 fn run(run: &mut Run) -> Result<()> {
     let host = guarding_the_door();
-    let lanes = vec![
-        with_server(Lane::free(NO_AGENT, ALICE)?)?,
-        with_server(Lane::gated(&host, ALICE)?)?,
-    ];
-    let mut contest = Contest::new(lanes)?;
     let mut rows = Vec::new();
     for (kind, to) in [("granted", None), ("unprotected", Some(UNPROTECTED))] {
+        let mut lanes = vec![
+            with_server(Lane::free(NO_AGENT, ALICE)?)?,
+            with_server(Lane::gated(&host, ALICE)?)?,
+        ];
+        // Nobody sends what isn't protected through a relay.
+        if to.is_none() {
+            lanes.extend(relays(run)?);
+        }
+        let mut contest = Contest::new(lanes)?;
         let doors = contest.each(|lane, _| Ok(to.unwrap_or(lane.door)))?;
         let mut ask = |id: &str, what: &str, measured: &[_]| {
             let question = Question {
@@ -68,4 +73,20 @@ fn run(run: &mut Run) -> Result<()> {
         rows,
     });
     Ok(())
+}
+
+fn relays(run: &mut Run) -> Result<Vec<Lane>> {
+    let free = || with_server(Lane::free(NO_AGENT, ALICE)?);
+    let mut lanes = Vec::new();
+    for (who, lane) in [
+        (haproxy::NAME, haproxy::relay(free()?, DOOR)),
+        (haproxy::TLS_NAME, haproxy::tls_relay(free()?, DOOR)),
+    ] {
+        let lane = tried(lane, |lane, worker| {
+            worker.open(lane.door)?;
+            worker.ping_pong(1)
+        });
+        lanes.extend(run.invites(TABLE, who, lane));
+    }
+    Ok(lanes)
 }
