@@ -91,8 +91,12 @@ pub fn flow(context: &SockAddrContext, to: &Destination, outcome: Outcome) {
     // Only who passes the middle wakes the daemon, which otherwise comes by itself now and then.
     // Several CPUs that write at once may step over one place, but hardly over so many.
     let unread = FLOWS.query(UNREAD_BYTES);
-    let passes = unread >= FLOWS_SIZE / 2 && unread < FLOWS_SIZE / 2 + FLOWS_SIZE / 128;
-    entry.submit(if passes { FORCE_WAKEUP } else { NO_WAKEUP });
+    let middle = FLOWS_SIZE / 2..FLOWS_SIZE / 2 + FLOWS_SIZE / 128;
+    entry.submit(if middle.contains(&unread) {
+        FORCE_WAKEUP
+    } else {
+        NO_WAKEUP
+    });
 }
 
 /// Reports a connection whose grant has ended. If it is lost the daemon finds the connection

@@ -4,8 +4,8 @@
 
 mod admin;
 mod contest;
-mod hot;
 mod database;
+mod hot;
 mod lane;
 mod machine;
 mod numbers;
