@@ -20,15 +20,6 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Of the single operations of a block.
-    pub(crate) fn of(operations: &[f64]) -> Self {
-        Self {
-            median: stats::median(operations),
-            p99: Some(stats::quantile(operations, 0.99)),
-            cpu: None,
-        }
-    }
-
     /// Of a block that gave one number, as a rate.
     pub(crate) fn one(number: f64) -> Self {
         Self {

@@ -28,7 +28,7 @@ impl Consent {
     /// If not, or if nobody can be asked.
     pub(crate) fn ensure(self, command: &str) -> Result<()> {
         if !self.to_run(command)? {
-            bail!("not done; run `{command}` yourself, or give --yes");
+            bail!("nobody agreed to `{command}`; give --yes");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Requests of HTTP on a kept connection.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use stile_tests::ALICE;
 
 use super::reply::guarding_the_door;
@@ -20,10 +20,11 @@ const BLOCK: usize = 2000;
 
 fn run(run: &mut Run) -> Result<()> {
     let host = guarding_the_door();
-    let mut lanes = vec![
-        served(Lane::free(NO_AGENT, ALICE)?)?,
-        served(Lane::gated(&host, ALICE)?)?,
-    ];
+    let Some(direct) = run.invites(TABLE, "a web server", served(Lane::free(NO_AGENT, ALICE)?))
+    else {
+        return Ok(());
+    };
+    let mut lanes = vec![direct, served(Lane::gated(&host, ALICE)?)?];
     let free = || served(Lane::free(NO_AGENT, ALICE)?);
     let peers = [
         (haproxy::NAME, haproxy::relay(free()?, DOOR)),
@@ -64,7 +65,7 @@ fn run(run: &mut Run) -> Result<()> {
 
 /// With a real web server at the door.
 fn served(mut lane: Lane) -> Result<Lane> {
-    let server = haproxy::web_server(&lane.network, DOOR.port()).context("no web server")?;
+    let server = haproxy::web_server(&lane.network, DOOR.port())?;
     lane.keeps.push(Box::new(server));
     Ok(lane)
 }

@@ -2,6 +2,7 @@
 //! What sets of prefixes cost in nftables, to hold against what the agent's policies do.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -63,14 +64,18 @@ fn of_size(size: usize, name: &str) -> Result<Vec<Row>> {
     let Loaded { time, bytes } = nftables::load(&network, prefixes.all())?;
     let one_more = nftables::add(&network, ONE_MORE)?;
     let mut rows = vec![
-        row("load", "load", name, "s", time.as_secs_f64()),
-        row("one-more", "one more", name, "s", one_more.as_secs_f64()),
+        row("load", "load", name, "ms", milliseconds(time)),
+        row("one-more", "one more", name, "ms", milliseconds(one_more)),
     ];
     if let Some(bytes) = bytes {
         let each = bytes as f64 / size as f64;
         rows.push(row("memory", "memory for each", name, "B", each));
     }
     Ok(rows)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn row(id: &str, what: &str, size: &str, unit: &str, number: f64) -> Row {
