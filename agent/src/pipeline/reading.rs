@@ -2,6 +2,7 @@
 //! Reads what the gate reports, a batch at a time.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use stile_common::{Cut, GrantKey};
 use tracing::{debug, warn};
@@ -13,8 +14,11 @@ use crate::ids::SocketCookie;
 use crate::kernel::{Record, decode};
 use crate::sys::replay::SynPacket;
 
-/// Most reports that are read at one go: about 50 ms of work.
+/// Most reports that are read at one go: they are written down by one flush of the disk.
 const RECORDS_PER_TURN: usize = 256;
+/// And no more once this time is over. A slow machine, or one that others keep busy, has hardly
+/// begun by then, and people, reloads and clocks wait.
+const TURN: Duration = Duration::from_millis(50);
 
 /// What was decided since the last commit of the log, and waits for the next: one is enough for
 /// all of it, and nothing takes effect before (promise S6).
@@ -35,7 +39,11 @@ impl Pipeline {
     /// in the next, so that people and clocks have theirs in between.
     pub(super) fn drain_attempts(&mut self) {
         self.backlog = true;
+        let began = Instant::now();
         for _ in 0..RECORDS_PER_TURN {
+            if began.elapsed() > TURN {
+                break;
+            }
             let record = self.rings.attempts.next().map(|bytes| decode(&bytes));
             match record {
                 Some(Ok(Record::Attempt(attempt))) => self.on_attempt(*attempt),

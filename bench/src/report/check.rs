@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Take the report's numbers over as the baseline, instead of comparing.
     #[arg(long)]
     update: bool,
+    /// Compare only tables that the report has, because only some sections were measured.
+    #[arg(long, conflicts_with = "update")]
+    partial: bool,
     /// The report of a run.
     report: PathBuf,
 }
@@ -99,7 +102,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         anstream::println!("{rows} rows are guarded by {}", options.baseline.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let comparison = compare(&read(&options.baseline)?, &report)?;
+    let mut baseline = read(&options.baseline)?;
+    if options.partial {
+        baseline = baseline.within(&report);
+    }
+    let comparison = compare(&baseline, &report)?;
     anstream::print!("{}", comparison.text(&report));
     Ok(if comparison.is_fine() {
         ExitCode::SUCCESS
@@ -144,6 +151,16 @@ impl Baseline {
             build: report.machine.build.clone(),
             rows: rows.collect(),
         }
+    }
+}
+
+impl Baseline {
+    /// What of it belongs to a table of this report.
+    fn within(mut self, report: &Report) -> Self {
+        let has = |table: &str| report.tables.iter().any(|own| own.id == table);
+        self.rows
+            .retain(|id, _| id.split('/').next().is_some_and(has));
+        self
     }
 }
 

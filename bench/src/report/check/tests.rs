@@ -185,3 +185,15 @@ fn an_updated_baseline_is_read_back_and_finds_its_own_report_fine() {
     assert_eq!(baseline, Baseline::of(&report));
     assert!(compare(&baseline, &report).unwrap().is_fine());
 }
+
+/// Of sections that were not measured nothing is missing; of those that were, everything is.
+#[test]
+fn of_a_part_only_what_it_has_is_compared() {
+    let mut baseline = Baseline::of(&report("ns", 1.0, 0.01));
+    let number = baseline.rows[ID];
+    baseline.rows.insert("talk/other".to_owned(), number);
+    baseline.rows.insert("talking/other".to_owned(), number);
+    let now = report("ns", 1.0, 0.01);
+    let comparison = compare(&baseline.within(&now), &now).unwrap();
+    assert_eq!(comparison.missing, ["talk/other"]);
+}
