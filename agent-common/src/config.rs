@@ -83,4 +83,6 @@ pub mod first {
     pub const HOLD: u32 = 1;
     /// Refuse now, ask, and let a later attempt through.
     pub const REJECT: u32 = 2;
+    /// Let it through, whether the daemon lives or not, and tell the daemon.
+    pub const OBSERVE: u32 = 3;
 }

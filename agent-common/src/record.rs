@@ -31,6 +31,8 @@ pub mod disposition {
     pub const REJECTED: u8 = 3;
     /// Refused with EPERM; no rule lets the subject through.
     pub const DENIED: u8 = 4;
+    /// Passed, whatever the policy says: it only observes.
+    pub const OBSERVED: u8 = 5;
 }
 
 /// Indexes of the per-CPU map `FAULTS`: what went wrong in the gate, each one denied.

@@ -19,6 +19,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use stile::audit::{AuditError, AuditLog, Event, Record, Seq, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
+use stile::decide::Bound;
 use stile::ids::{GrantId, Uid};
 use stile::ledger::{BootId, Ledger, LedgerError, NewElevation, StepOutcome, TotpSecret, TotpStep};
 use stile::policy::Factor;
@@ -92,6 +93,7 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
     let elevation = NewElevation {
         uid: USER,
         realm: "prod".to_owned(),
+        bound: Bound::User,
         factor: Factor::Totp,
         proven: NOW,
         boot: boot(),

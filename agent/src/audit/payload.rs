@@ -35,12 +35,23 @@ pub struct Decision {
     /// The elevation that it rests on, if it rests on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elevation: Option<ElevationId>,
+    /// What would have happened, if the policy only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead: Option<DecisionOutcome>,
+    /// What is unusual: names of risks, and their points.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub risk: Vec<(String, u32)>,
+    /// Rules that could not be judged, and why: `rule: reason`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// An answer of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecisionOutcome {
+    /// The policy lets it through to see what would have happened.
+    Observe,
     /// A rule lets it through without proof.
     Allow,
     /// An earlier proof is good enough.

@@ -13,9 +13,10 @@ use crate::classify::{Classified, Disposition};
 use tokio::task::AbortHandle;
 
 use crate::clock::BootTime;
+use crate::decide::Bound;
 use crate::grant::Terms;
 use crate::ids::{ChallengeId, SocketCookie, Uid};
-use crate::policy::RuleName;
+use crate::policy::{self, RuleName};
 use crate::service::Caller;
 use crate::sys::replay::SynPacket;
 
@@ -90,6 +91,12 @@ pub struct ChallengeKey {
     pub subject: Uid,
     /// The rule.
     pub rule: RuleName,
+    /// The realm in which the answer will count.
+    pub realm: RuleName,
+    /// What the rule gives; risk may make that less for one connection than for another.
+    pub given: policy::Terms,
+    /// For which of the user's connections.
+    pub bound: Bound,
     /// The one socket, if the rule's scope is that.
     pub socket: Option<SocketCookie>,
 }

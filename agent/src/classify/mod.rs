@@ -41,6 +41,8 @@ pub enum Disposition {
     Held,
     /// Refused; a challenge may let a later attempt through.
     Rejected,
+    /// Let through whatever the policy says: it only observes.
+    Observed,
     /// Refused for good. Also anything that this daemon doesn't know.
     Denied,
 }
@@ -183,6 +185,7 @@ impl Disposition {
             disposition::GRANTED => Self::Granted(GrantId(attempt.grant)),
             disposition::HELD => Self::Held,
             disposition::REJECTED => Self::Rejected,
+            disposition::OBSERVED => Self::Observed,
             _ => Self::Denied,
         }
     }

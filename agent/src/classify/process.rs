@@ -6,11 +6,12 @@ use std::sync::{Arc, LazyLock};
 
 use nix::errno::Errno;
 use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
 use stile_common::Attempt;
 
 use super::looks::Descriptors;
 use super::procfs::{ProcError, ProcFs, Program, Stat};
-use super::session::unit_of;
+use super::session::{unit_cgroup, unit_of};
 use super::tty::Terminal;
 use crate::clock::BootTime;
 use crate::ids::Uid;
@@ -56,7 +57,7 @@ pub struct Process {
 }
 
 /// A process's name for ever: its id alone is another one's some day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     pid: u32,
     started: u64,
@@ -189,6 +190,12 @@ impl Process {
     pub fn id(&self) -> ProcessId {
         let (pid, started) = (self.pid, self.started);
         ProcessId { pid, started }
+    }
+
+    /// The cgroup of its unit: up to and with the innermost service or scope.
+    #[must_use]
+    pub fn unit_cgroup(&self) -> Option<PathBuf> {
+        self.cgroup.as_deref().and_then(unit_cgroup)
     }
 
     /// Its terminal now; None also if it has exited.

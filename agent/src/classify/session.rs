@@ -90,6 +90,16 @@ pub(super) fn unit_of(cgroup: &Path) -> Option<String> {
     Some(printable(unit, UNIT_CHARS))
 }
 
+/// The cgroup of the innermost service or scope that a cgroup is part of.
+pub(super) fn unit_cgroup(cgroup: &Path) -> Option<PathBuf> {
+    let mut ancestors = cgroup.ancestors();
+    let unit = ancestors.find(|path| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        name.ends_with(b".service") || name.ends_with(b".scope")
+    })?;
+    Some(unit.to_owned())
+}
+
 fn normal(component: Component<'_>) -> Option<&[u8]> {
     match component {
         Component::Normal(name) => Some(name.as_bytes()),

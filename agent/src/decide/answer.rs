@@ -2,11 +2,15 @@
 //! What is asked, and what the answer can be.
 
 use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::{ElevationFact, First, Rule, Terms};
+use crate::classify::ProcessId;
 use crate::clock::BootTime;
 use crate::ids::{ElevationId, EndpointId, Uid};
-use crate::policy::{Endpoint, Existing, Factor, RuleName};
+use crate::policy::{Endpoint, Existing, Factor, RuleName, Scope};
 
 /// May this subject reach this endpoint?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,66 @@ pub struct Question {
     pub subject: Uid,
     /// What for.
     pub endpoint: EndpointId,
+}
+
+/// For which connections of a user a proof counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// For all of them.
+    #[default]
+    User,
+    /// For those of the unit that has this cgroup.
+    Unit(PathBuf),
+    /// For those of this process.
+    Process(ProcessId),
+    /// For the one that it was given for.
+    Socket,
+}
+
+/// What of the user's connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The process, if it can be told.
+    pub process: Option<ProcessId>,
+    /// The cgroup of its unit, if it can be told.
+    pub unit: Option<PathBuf>,
+}
+
+impl Holder {
+    /// For what a proof of this scope counts. What can't be told for sure can't be shared: then
+    /// it counts for the one connection.
+    pub(super) fn bound(&self, scope: Scope) -> Bound {
+        let bound = match scope {
+            Scope::User => Some(Bound::User),
+            Scope::Unit => self.unit.clone().map(Bound::Unit),
+            Scope::Process => self.process.map(Bound::Process),
+            Scope::Socket => None,
+        };
+        bound.unwrap_or(Bound::Socket)
+    }
+}
+
+/// What is given, and for how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The rule.
+    pub rule: RuleName,
+    /// What it gives.
+    pub terms: Terms,
+    /// True if a grant can only be for one connection: another one may be judged differently.
+    pub alone: bool,
+    /// When it ends at the latest, whatever the terms say: then another rule may count.
+    pub until: Option<BootTime>,
+}
+
+impl Offer {
+    /// When a grant ends that is earned at this time.
+    #[must_use]
+    pub fn expires(&self, earned: BootTime) -> BootTime {
+        let expires = earned.after(self.terms.ttl);
+        self.until.map_or(expires, |until| expires.min(until))
+    }
 }
 
 /// The answer. Each names its rule.
@@ -29,6 +93,8 @@ pub enum Decision {
     Challenge(ChallengeOrder),
     /// Nobody gets through.
     Deny(Denial),
+    /// The policy lets everybody through, and only wants to know what would have happened.
+    Observe(ObservePermit),
 }
 
 /// Proof that the policy lets connections to an endpoint be that are older than their
@@ -59,24 +125,13 @@ impl KeepPermit {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct AllowPermit {
-    rule: RuleName,
     question: Question,
-    terms: Terms,
+    offer: Offer,
 }
 
 impl AllowPermit {
-    pub(super) fn new(rule: &Rule, question: Question, terms: Terms) -> Self {
-        Self {
-            rule: rule.name.clone(),
-            question,
-            terms,
-        }
-    }
-
-    /// The rule that allows.
-    #[must_use]
-    pub fn rule(&self) -> &RuleName {
-        &self.rule
+    pub(super) fn new(question: Question, offer: Offer) -> Self {
+        Self { question, offer }
     }
 
     /// Whom it lets through, and where to.
@@ -85,40 +140,40 @@ impl AllowPermit {
         self.question
     }
 
-    /// What it gives; its time runs from the decision.
+    /// What the rule gives; its time runs from the decision.
     #[must_use]
-    pub fn terms(&self) -> Terms {
-        self.terms
+    pub fn offer(&self) -> &Offer {
+        &self.offer
     }
 }
 
-/// Proof that a subject has a fresh elevation that satisfies a step-up rule of scope "user".
-/// It can't be copied: one permit, one grant.
+/// Proof that a subject has a fresh elevation that satisfies a step-up rule. It can't be
+/// copied: one permit, one grant.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ElevationPermit {
     id: ElevationId,
     factor: Factor,
-    rule: RuleName,
     question: Question,
-    terms: Terms,
+    offer: Offer,
+    realm: RuleName,
     expires: BootTime,
 }
 
 impl ElevationPermit {
     pub(super) fn new(
-        rule: &Rule,
         question: Question,
-        terms: Terms,
-        fact: ElevationFact<'_>,
+        offer: Offer,
+        realm: RuleName,
+        fact: &ElevationFact<'_>,
     ) -> Self {
         Self {
             id: fact.id,
             factor: fact.factor,
-            rule: rule.name.clone(),
             question,
-            terms,
-            expires: fact.proven.after(terms.ttl),
+            expires: offer.expires(fact.proven),
+            offer,
+            realm,
         }
     }
 
@@ -134,22 +189,22 @@ impl ElevationPermit {
         self.factor
     }
 
-    /// The rule that it satisfies.
-    #[must_use]
-    pub fn rule(&self) -> &RuleName {
-        &self.rule
-    }
-
     /// Whom it lets through, and where to.
     #[must_use]
     pub fn question(&self) -> Question {
         self.question
     }
 
-    /// What it gives. Its time runs from the proof: see [`Self::expires`].
+    /// What the rule gives. Its time runs from the proof: see [`Self::expires`].
     #[must_use]
-    pub fn terms(&self) -> Terms {
-        self.terms
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// The realm of the elevation.
+    #[must_use]
+    pub fn realm(&self) -> &RuleName {
+        &self.realm
     }
 
     /// When it is over: the rule's time after the proof, whenever it was used.
@@ -163,36 +218,15 @@ impl ElevationPermit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a challenge that nobody poses leaves a connection waiting"]
 pub struct ChallengeOrder {
-    rule: RuleName,
-    question: Question,
-    terms: Terms,
-    first: First,
-    factors: Vec<Factor>,
+    pub(super) question: Question,
+    pub(super) offer: Offer,
+    pub(super) first: First,
+    pub(super) factors: Vec<Factor>,
+    pub(super) realm: RuleName,
+    pub(super) bound: Bound,
 }
 
 impl ChallengeOrder {
-    pub(super) fn new(
-        rule: &Rule,
-        question: Question,
-        terms: Terms,
-        first: First,
-        factors: &[Factor],
-    ) -> Self {
-        Self {
-            rule: rule.name.clone(),
-            question,
-            terms,
-            first,
-            factors: factors.to_vec(),
-        }
-    }
-
-    /// The rule that asks. Its name is the realm of the elevation.
-    #[must_use]
-    pub fn rule(&self) -> &RuleName {
-        &self.rule
-    }
-
     /// Who is asked, and what for.
     #[must_use]
     pub fn question(&self) -> Question {
@@ -201,8 +235,8 @@ impl ChallengeOrder {
 
     /// What the answer gives; its time runs from the proof.
     #[must_use]
-    pub fn terms(&self) -> Terms {
-        self.terms
+    pub fn offer(&self) -> &Offer {
+        &self.offer
     }
 
     /// What happens to the connection until then.
@@ -215,6 +249,55 @@ impl ChallengeOrder {
     #[must_use]
     pub fn factors(&self) -> &[Factor] {
         &self.factors
+    }
+
+    /// The realm in which the proof will count.
+    #[must_use]
+    pub fn realm(&self) -> &RuleName {
+        &self.realm
+    }
+
+    /// For which connections it will.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+}
+
+/// Proof that the policy lets a subject through only to see what would have happened. It can't
+/// be copied: one permit, one grant.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct ObservePermit {
+    question: Question,
+    rule: Option<RuleName>,
+    instead: Box<Decision>,
+}
+
+impl ObservePermit {
+    pub(super) fn new(question: Question, rule: Option<&Rule>, instead: Decision) -> Self {
+        Self {
+            question,
+            rule: rule.map(|rule| rule.name.clone()),
+            instead: Box::new(instead),
+        }
+    }
+
+    /// Whom it lets through, and where to.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        self.question
+    }
+
+    /// The rule that observes; none if the whole policy does.
+    #[must_use]
+    pub fn rule(&self) -> Option<&RuleName> {
+        self.rule.as_ref()
+    }
+
+    /// What would have happened. Whatever it permits is not to be carried out.
+    pub fn instead(&self) -> &Decision {
+        &self.instead
     }
 }
 
@@ -252,7 +335,8 @@ impl fmt::Display for Denial {
         let because = match self.reason {
             DenialReason::ByRule => "denied",
             DenialReason::NoRule => "no rule lets this user through",
-            DenialReason::NamesFailed => "denied, for the name services failed",
+            DenialReason::Unsure => "denied, for what the rule asks can't be told",
+            DenialReason::ByRisk => "denied, for too much is unusual",
             DenialReason::UnknownSubject => "denied, for the user is not known yet",
             DenialReason::UnknownEndpoint => "denied, for the endpoint is no longer in the policy",
         };
@@ -270,8 +354,10 @@ pub enum DenialReason {
     ByRule,
     /// No rule matches.
     NoRule,
-    /// Whether a rule matches can't be told: the name services failed.
-    NamesFailed,
+    /// Whether a rule matches can't be told: the name services failed, or facts can't be had.
+    Unsure,
+    /// A rule would let through, but too much is unusual.
+    ByRisk,
     /// The kernel could not say whose session the attempt came from.
     UnknownSubject,
     /// The policy that protected it has been replaced since.

@@ -3,19 +3,24 @@
 //! is a value that only it can make.
 //!
 //! Deny is the fall-through (promise S4): for an endpoint without a matching rule, for a
-//! subject that nobody knows, and where the name services fail.
+//! subject that nobody knows, and where what a rule asks can't be told.
 
 mod answer;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 pub use answer::{
-    AllowPermit, ChallengeOrder, Decision, Denial, DenialReason, ElevationPermit, KeepPermit,
-    Question,
+    AllowPermit, Bound, ChallengeOrder, Decision, Denial, DenialReason, ElevationPermit, Holder,
+    KeepPermit, ObservePermit, Offer, Question,
 };
 
 use crate::clock::BootTime;
-use crate::ids::{ElevationId, EndpointId, Uid};
+use crate::ids::{ElevationId, Uid};
 use crate::policy::{
-    Action, Endpoint, Factor, First, Match, Matcher, NameError, Names, Policy, Rule, Scope, Terms,
+    Action, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, Policy, Rule, Terms,
+    Unknown, evaluate_with,
 };
 
 /// An elevation of the subject, proven since this machine booted.
@@ -23,48 +28,107 @@ use crate::policy::{
 pub struct ElevationFact<'a> {
     /// Which one.
     pub id: ElevationId,
-    /// The realm that it is good for: the name of the rule.
+    /// The realm that it is good for.
     pub realm: &'a str,
+    /// For which connections.
+    pub bound: &'a Bound,
     /// The factor that was verified.
     pub factor: Factor,
     /// When it was.
     pub proven: BootTime,
 }
 
-/// A decision, and what could not be told on the way to it.
-#[derive(Debug, PartialEq, Eq)]
+/// What is known of a connection that a decision is about.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// What conditions ask.
+    pub facts: &'a dyn Facts,
+    /// What of the subject's connects.
+    pub holder: &'a Holder,
+}
+
+/// A decision, and what it rests on.
+#[derive(Debug)]
 #[must_use = "a decision that nobody carries out leaves a connection waiting"]
 pub struct Decided {
     /// The decision.
     pub decision: Decision,
-    /// Failures of the name services. They never widened the decision; they belong in the
-    /// log, at a limited rate.
-    pub problems: Vec<NameError>,
+    /// What could not be told: the name of each rule, and why. It never widened the decision.
+    pub doubts: Vec<(String, Unknown)>,
+    /// What is unusual: the name of each risk, with its points.
+    pub risk: Vec<(String, u32)>,
 }
 
 /// Decides a question. `elevations` are those of the subject and of this boot, in any order.
 ///
-/// The first rule in file order that matches counts. Where the name services fail, a rule
-/// that can't be judged matches if it denies and doesn't if it lets through; and what only
-/// an allow rule behind an unjudged step-up rule would let through is denied.
+/// The first rule in file order that matches counts. Of a rule that can't be judged nobody
+/// knows whether it matches; the stricter outcome counts then.
 pub fn decide<'a>(
     policy: &Policy,
     names: &dyn Names,
     question: Question,
+    known: Known<'_>,
     elevations: impl IntoIterator<Item = ElevationFact<'a>>,
     now: BootTime,
 ) -> Decided {
     if let Some(reason) = refuse_unknown(policy, question) {
-        return denied(None, reason);
+        return Decided {
+            decision: Decision::Deny(Denial::new(None, reason)),
+            doubts: Vec::new(),
+            risk: Vec::new(),
+        };
     }
-    let matcher = Matcher::new(names);
-    let found = matcher.first_match(policy, question.endpoint, question.subject);
-    let decision = match found.rule {
-        None => Decision::Deny(fall_through(&found)),
-        Some(rule) => apply(rule, &found, question, elevations, now),
+    let found = find(policy, names, question, known.facts);
+    let decision = apply(&found, question, known, elevations, now);
+    let observes = found.observed.is_some() || policy.mode == Mode::Observe;
+    Decided {
+        decision: if observes {
+            Decision::Observe(ObservePermit::new(question, found.observed, decision))
+        } else {
+            decision
+        },
+        doubts: found
+            .doubts
+            .into_iter()
+            .map(|doubt| (doubt.rule.name.to_string(), doubt.why))
+            .collect(),
+        risk: found
+            .risk
+            .into_iter()
+            .map(|found| (found.risk.name.to_string(), found.risk.points))
+            .collect(),
+    }
+}
+
+/// What today's policy would give for a question: the terms of a grant or an elevation that
+/// stands. `None` if it would give nothing, or observes only.
+#[must_use]
+pub fn offered(
+    policy: &Policy,
+    names: &dyn Names,
+    question: Question,
+    facts: &dyn Facts,
+    now: BootTime,
+) -> Option<(Offer, Option<crate::policy::RuleName>)> {
+    refuse_unknown(policy, question).is_none().then_some(())?;
+    let found = find(policy, names, question, facts);
+    let realm = match &found.action {
+        Action::StepUp { realm, .. } => Some(realm.clone()),
+        Action::Allow { .. } => None,
+        Action::Observe | Action::Deny => return None,
     };
-    let problems = found.unsure.into_iter().map(|(_, error)| error).collect();
-    Decided { decision, problems }
+    let offer = offer(&found, found.rule?, facts.at(), now)?;
+    Some((offer, realm))
+}
+
+fn find<'p>(
+    policy: &'p Policy,
+    names: &dyn Names,
+    question: Question,
+    facts: &dyn Facts,
+) -> Evaluation<'p> {
+    let Question { subject, endpoint } = question;
+    evaluate_with(policy, &Matcher::new(names), facts, endpoint, subject, None)
 }
 
 /// Decides what becomes of a connection to an endpoint that is older than its protection: it
@@ -72,27 +136,6 @@ pub fn decide<'a>(
 #[must_use]
 pub fn decide_existing(endpoint: &Endpoint) -> Option<KeepPermit> {
     KeepPermit::new(endpoint)
-}
-
-/// The first rule that matches, whatever it says. Where the name services fail it may be none:
-/// what rested on it then ends.
-#[must_use]
-pub fn matching_rule<'p>(
-    policy: &'p Policy,
-    names: &dyn Names,
-    subject: Uid,
-    endpoint: EndpointId,
-) -> Option<&'p Rule> {
-    Matcher::new(names)
-        .first_match(policy, endpoint, subject)
-        .rule
-}
-
-fn denied(rule: Option<&Rule>, reason: DenialReason) -> Decided {
-    Decided {
-        decision: Decision::Deny(Denial::new(rule, reason)),
-        problems: Vec::new(),
-    }
 }
 
 /// Subjects that stand for no user, and endpoints that a reload took away.
@@ -107,75 +150,105 @@ fn refuse_unknown(policy: &Policy, question: Question) -> Option<DenialReason> {
     }
 }
 
+fn apply<'a>(
+    found: &Evaluation<'_>,
+    question: Question,
+    known: Known<'_>,
+    elevations: impl IntoIterator<Item = ElevationFact<'a>>,
+    now: BootTime,
+) -> Decision {
+    let Some(rule) = found.rule else {
+        return Decision::Deny(fall_through(found));
+    };
+    let Some(offer) = offer(found, rule, known.facts.at(), now) else {
+        return Decision::Deny(Denial::new(Some(rule), deny_reason(found, rule)));
+    };
+    match &found.action {
+        Action::Allow { .. } => Decision::Allow(AllowPermit::new(question, offer)),
+        Action::StepUp {
+            first,
+            factors,
+            realm,
+            ..
+        } => {
+            let bound = known.holder.bound(offer.terms.scope);
+            let proofs = elevations.into_iter();
+            let proofs = proofs.filter(|fact| factors.contains(&fact.factor));
+            match fresh(&offer, realm.as_str(), &bound, proofs, now) {
+                Some(fact) => {
+                    let realm = realm.clone();
+                    Decision::Elevated(ElevationPermit::new(question, offer, realm, &fact))
+                }
+                None => Decision::Challenge(ChallengeOrder {
+                    question,
+                    offer,
+                    first: *first,
+                    factors: factors.clone(),
+                    realm: realm.clone(),
+                    bound,
+                }),
+            }
+        }
+        Action::Deny | Action::Observe => {
+            Decision::Deny(Denial::new(Some(rule), deny_reason(found, rule)))
+        }
+    }
+}
+
+/// What is offered; `None` if the action gives nothing.
+fn offer(found: &Evaluation<'_>, rule: &Rule, at: Timestamp, now: BootTime) -> Option<Offer> {
+    let terms = found.action.terms()?;
+    Some(Offer {
+        rule: rule.name.clone(),
+        alone: found.varies || terms.scope != crate::policy::Scope::User,
+        terms,
+        until: found.until.map(|until| now.after(until_then(at, until))),
+    })
+}
+
+fn until_then(at: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(at)).unwrap_or_default()
+}
+
 /// Without any match: because there is none, or because one can't be judged.
-fn fall_through(found: &Match<'_>) -> Denial {
-    match found.unsure.first() {
-        Some((rule, _)) => Denial::new(Some(rule), DenialReason::NamesFailed),
+fn fall_through(found: &Evaluation<'_>) -> Denial {
+    match found.doubts.first() {
+        Some(doubt) => Denial::new(Some(doubt.rule), DenialReason::Unsure),
         None => Denial::new(None, DenialReason::NoRule),
     }
 }
 
-fn apply<'a>(
-    rule: &Rule,
-    found: &Match<'_>,
-    question: Question,
-    elevations: impl IntoIterator<Item = ElevationFact<'a>>,
-    now: BootTime,
-) -> Decision {
-    match &rule.action {
-        Action::Deny => {
-            let unsure = found.unsure.iter().any(|(one, _)| one.name == rule.name);
-            Decision::Deny(Denial::new(Some(rule), deny_reason(unsure)))
-        }
-        Action::Allow { terms, .. } => match unjudged_step_up(found) {
-            Some(unjudged) => {
-                Decision::Deny(Denial::new(Some(unjudged), DenialReason::NamesFailed))
-            }
-            None => Decision::Allow(AllowPermit::new(rule, question, *terms)),
-        },
-        Action::StepUp {
-            terms,
-            first,
-            factors,
-        } => match fresh(rule, *terms, elevations, now) {
-            Some(fact) => Decision::Elevated(ElevationPermit::new(rule, question, *terms, fact)),
-            None => {
-                Decision::Challenge(ChallengeOrder::new(rule, question, *terms, *first, factors))
-            }
-        },
+fn deny_reason(found: &Evaluation<'_>, rule: &Rule) -> DenialReason {
+    if rule.action != Action::Deny {
+        return DenialReason::ByRisk;
     }
-}
-
-fn deny_reason(unsure: bool) -> DenialReason {
+    let unsure = found
+        .doubts
+        .iter()
+        .any(|doubt| doubt.rule.name == rule.name);
     if unsure {
-        DenialReason::NamesFailed
+        DenialReason::Unsure
     } else {
         DenialReason::ByRule
     }
 }
 
-/// A rule that might have asked for proof first. To pass it over and let a later rule allow
-/// without proof would widen access.
-fn unjudged_step_up<'p>(found: &Match<'p>) -> Option<&'p Rule> {
-    let mut rules = found.unsure.iter().map(|(rule, _)| *rule);
-    rules.find(|rule| matches!(rule.action, Action::StepUp { .. }))
-}
-
-/// The elevation that satisfies the rule the longest. One "proven" in the future is none.
-/// Scope "socket" asks for each connection anew.
+/// The elevation that satisfies the rule the longest. One "proven" in the future is none. One
+/// that was given for something else, even for more, is none either: the user was asked for
+/// that, and not for this.
 fn fresh<'a>(
-    rule: &Rule,
-    terms: Terms,
-    elevations: impl IntoIterator<Item = ElevationFact<'a>>,
+    offer: &Offer,
+    realm: &str,
+    bound: &Bound,
+    elevations: impl Iterator<Item = ElevationFact<'a>>,
     now: BootTime,
 ) -> Option<ElevationFact<'a>> {
-    if terms.scope == Scope::Socket {
+    if *bound == Bound::Socket {
         return None;
     }
     elevations
-        .into_iter()
-        .filter(|fact| fact.realm == rule.name.as_str())
-        .filter(|fact| fact.proven <= now && now < fact.proven.after(terms.ttl))
+        .filter(|fact| fact.realm == realm && fact.bound == bound)
+        .filter(|fact| fact.proven <= now && now < offer.expires(fact.proven))
         .max_by_key(|fact| fact.proven)
 }
 

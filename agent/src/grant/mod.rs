@@ -8,16 +8,21 @@
 mod table;
 
 use std::fmt;
+use std::time::Duration;
 
 use stile_common::{GrantKey, GrantValue, scope};
 
 pub use table::{Grants, Live, Witness};
 
 use crate::clock::{BootTime, Now};
-use crate::decide::{AllowPermit, ElevationPermit};
+use crate::decide::{AllowPermit, ElevationPermit, ObservePermit, Offer};
 use crate::ids::{ElevationId, EndpointId, GrantId, SocketCookie, Uid};
 use crate::policy::{self, Factor, OnExpiry, RuleName};
 use crate::verify::Verified;
+
+/// How long what is only observed may go on before it would be asked for again. Connections
+/// outlive it.
+const OBSERVED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far a grant reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,11 +73,63 @@ impl fmt::Display for Basis {
 pub struct Terms {
     /// The rule's name.
     pub rule: RuleName,
+    /// In which realm the proof counts that earned it; none if it takes none.
+    pub realm: Option<RuleName>,
     /// What it gives.
     pub given: policy::Terms,
+    /// True if it gives that to one connection at a time.
+    pub alone: bool,
+    /// When it ends at the latest.
+    pub until: Option<BootTime>,
 }
 
 impl Terms {
+    /// The terms of an offer.
+    #[must_use]
+    pub fn new(offer: &Offer, realm: Option<&RuleName>) -> Self {
+        Self {
+            rule: offer.rule.clone(),
+            realm: realm.cloned(),
+            given: offer.terms,
+            alone: offer.alone,
+            until: offer.until,
+        }
+    }
+
+    /// The terms of what is only observed: that one connection may go on for as long as it
+    /// lives.
+    #[must_use]
+    pub fn observed(rule: RuleName) -> Self {
+        Self {
+            rule,
+            realm: None,
+            given: policy::Terms {
+                scope: policy::Scope::Socket,
+                ttl: OBSERVED,
+                on_expiry: OnExpiry::Keep,
+                warn: None,
+            },
+            alone: true,
+            until: None,
+        }
+    }
+
+    /// True if these give no less than `earlier` do, in the same way: a grant under `earlier` may
+    /// go on.
+    #[must_use]
+    pub fn uphold(&self, earlier: &Self, expires: BootTime) -> bool {
+        let same = (&self.rule, &self.realm, self.given, self.alone)
+            == (&earlier.rule, &earlier.realm, earlier.given, earlier.alone);
+        same && self.until.is_none_or(|until| expires <= until)
+    }
+
+    /// When a grant ends that is earned at this time.
+    #[must_use]
+    pub fn expires(&self, earned: BootTime) -> BootTime {
+        let expires = earned.after(self.given.ttl);
+        self.until.map_or(expires, |until| expires.min(until))
+    }
+
     /// True if connections outlive the grant.
     #[must_use]
     pub fn keeps(&self) -> bool {
@@ -81,7 +138,7 @@ impl Terms {
 }
 
 /// What is granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The endpoint.
     pub endpoint: EndpointId,
@@ -128,7 +185,7 @@ impl Grant {
             factor: verified.factor(),
             elevation: verified.elevation(),
         };
-        let expires = verified.proven().boot.after(terms.given.ttl);
+        let expires = terms.expires(verified.proven().boot);
         targets
             .into_iter()
             .map(|(id, target)| Self {
@@ -173,10 +230,29 @@ impl Grant {
         target: Target,
         now: Now,
     ) -> Self {
-        let expires = now.boot.after(terms.given.ttl);
+        let expires = terms.expires(now.boot);
         Self {
             id,
             subject,
+            target,
+            terms,
+            basis: Basis::Rule,
+            expires,
+        }
+    }
+
+    /// The grant of a connection that the policy only observes.
+    pub fn from_observation(
+        permit: &ObservePermit,
+        id: GrantId,
+        terms: Terms,
+        target: Target,
+        now: Now,
+    ) -> Self {
+        let expires = terms.expires(now.boot);
+        Self {
+            id,
+            subject: permit.question().subject,
             target,
             terms,
             basis: Basis::Rule,

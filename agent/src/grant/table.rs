@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stile_common::GrantKey;
+use stile_common::{Attempt, GrantKey};
 
 use super::Grant;
 use crate::classify::Process;
@@ -45,6 +45,8 @@ pub struct Live {
     pub grant: Grant,
     /// Its connections, each with its network namespace where that isn't the daemon's.
     pub flows: HashMap<SocketCookie, Option<Arc<NetNs>>>,
+    /// What made its one connection, if it is for one.
+    pub attempt: Option<Attempt>,
     /// Who is told before it ends, if its rule says that somebody is.
     witnesses: Vec<Witness>,
     warned: bool,
@@ -59,6 +61,7 @@ impl Live {
         Self {
             grant,
             flows: HashMap::new(),
+            attempt: None,
             witnesses: Vec::new(),
             warned: false,
             details: (DETAILED, BootTime(0)),
@@ -92,6 +95,7 @@ impl Grants {
         let mut live = Live::new(grant);
         if let Some(old) = old {
             live.flows = old.flows;
+            live.attempt = old.attempt;
             live.witnesses = old.witnesses;
         }
         self.live.insert(id, live);
@@ -118,6 +122,15 @@ impl Grants {
             .map(|live| live.grant.id())
             .collect();
         ended.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// Remembers what made the one connection that a grant is for.
+    pub fn set_attempt(&mut self, id: GrantId, attempt: &Attempt) {
+        if let Some(live) = self.live.get_mut(&id)
+            && live.grant.terms().alone
+        {
+            live.attempt = Some(*attempt);
+        }
     }
 
     /// Remembers a connection of a grant.

@@ -10,6 +10,7 @@ use super::engine::{Fault, decode, encode};
 use super::tables::{COUNTERS, ELEVATIONS, NEXT_ELEVATION};
 use super::{BootId, Ledger, LedgerError, ids};
 use crate::clock::{BootTime, Now};
+use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
 use crate::policy::Factor;
 
@@ -20,6 +21,9 @@ pub struct NewElevation {
     pub uid: Uid,
     /// The realm of the rule that asked.
     pub realm: String,
+    /// For which of the user's connections.
+    #[serde(default)]
+    pub bound: Bound,
     /// How.
     pub factor: Factor,
     /// When.
@@ -52,6 +56,12 @@ impl StoredElevation {
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.record.realm
+    }
+
+    /// For which of the user's connections.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.record.bound
     }
 
     /// How.

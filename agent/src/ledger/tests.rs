@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{BootTime, Now, WallTime};
+use crate::decide::Bound;
 use crate::ids::{ElevationId, GrantId, Uid};
 use crate::policy::Factor;
 
@@ -94,6 +95,7 @@ fn new(uid: Uid, seconds: u64) -> NewElevation {
     NewElevation {
         uid,
         realm: "prod".to_owned(),
+        bound: Bound::User,
         factor: Factor::Totp,
         proven: Now {
             boot: boot_time(seconds),

@@ -10,6 +10,7 @@ use super::existing::is_kept_entry;
 use super::{Pipeline, StageError};
 use crate::audit::Event;
 use crate::clock::Now;
+use crate::decide::Question;
 use crate::grant::Grant;
 use crate::ids::{EndpointId, SocketCookie, Uid};
 
@@ -82,9 +83,17 @@ impl Pipeline {
         let Some(owner) = owner else {
             return Found::Unjustified;
         };
-        let Some(terms) = self.terms_for(owner, EndpointId(key.endpoint)) else {
+        let question = Question {
+            subject: owner,
+            endpoint: EndpointId(key.endpoint),
+        };
+        let Some(terms) = self.terms_for(question, None, now) else {
             return Found::Unjustified;
         };
+        // What is given to each connection by itself was never given to all of them.
+        if terms.alone && key.scope == scope::USER {
+            return Found::Unjustified;
+        }
         if now.boot.0 < value.expires_ns {
             return Grant::adopt(key, value, owner, terms).map_or(Found::Unjustified, Found::Live);
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Codes and refusals: what people say to a challenge.
 
+use std::collections::HashSet;
+
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -30,7 +32,8 @@ impl Pipeline {
             .challenges
             .visible(id, caller)
             .ok_or(Refusal::NoSuchChallenge)?;
-        let (subject, rule) = (challenge.key.subject, challenge.key.rule.clone());
+        let key = challenge.key.clone();
+        let subject = key.subject;
         // Each answer is written down, also one that isn't looked at.
         if !self.flood.admits(caller.uid, now.boot) {
             return Err(Refusal::Busy);
@@ -38,7 +41,7 @@ impl Pipeline {
         let verification = verify_totp(
             &mut self.ledger,
             subject,
-            rule.as_str(),
+            (key.realm.as_str(), &key.bound),
             code,
             now,
             &self.boot,
@@ -114,13 +117,10 @@ impl Pipeline {
         let challenge = self.challenges.take(id).ok_or(Refusal::NoSuchChallenge)?;
         let elevation = verified.elevation();
         let subject = challenge.key.subject;
-        let mut targets: Vec<Target> = Vec::new();
-        for waiting in &challenge.waiting {
-            let target = super::attempts::target_of(&waiting.facts, &challenge.terms);
-            if !targets.contains(&target) {
-                targets.push(target);
-            }
-        }
+        let waiting = challenge.waiting.iter();
+        let targets: HashSet<Target> = waiting
+            .map(|waiting| super::attempts::target_of(&waiting.facts, &challenge.terms))
+            .collect();
         let numbered = self.number(targets);
         let numbered = match numbered {
             Ok(numbered) => numbered,
@@ -149,7 +149,7 @@ impl Pipeline {
         })
     }
 
-    fn number(&self, targets: Vec<Target>) -> Result<Vec<(GrantId, Target)>, StageError> {
+    fn number(&self, targets: HashSet<Target>) -> Result<Vec<(GrantId, Target)>, StageError> {
         let numbered = targets
             .into_iter()
             .map(|target| Ok((self.ledger.next_grant_id()?, target)));

@@ -6,16 +6,19 @@ use std::time::Duration;
 use stile_common::{Attempt, GrantKey};
 use tracing::{debug, info, warn};
 
+use super::facts::ConnectionFacts;
 use super::record::{disposition_name, factor_of};
 use super::{Pipeline, StageError};
 use crate::audit::{self, CloseReason, DecisionOutcome, Event};
 use crate::challenge::{Admission, ChallengeKey, Waiting};
-use crate::classify::{Classified, Disposition, ProcessState, Subject};
+use crate::classify::{Classified, Disposition, Process, ProcessState, Subject};
 use crate::clock::{BootTime, Now};
-use crate::decide::{Decision, ElevationFact, Question, decide};
+use crate::decide::{
+    Bound, ChallengeOrder, Decided, Decision, ElevationFact, Holder, Known, Question, decide,
+};
 use crate::grant::{Grant, Scope, Target, Terms, Witness};
 use crate::ids::{GrantId, SocketCookie, Uid};
-use crate::policy::{self, First};
+use crate::policy::{First, Unknown};
 
 /// How long a challenge stands for which no connection is parked: as long as an answer that
 /// somebody is about to type may take.
@@ -97,71 +100,95 @@ impl Pipeline {
         let earlier = elevations.iter().map(|elevation| ElevationFact {
             id: elevation.id(),
             realm: elevation.realm(),
+            bound: elevation.bound(),
             factor: elevation.factor(),
             proven: elevation.proven().boot,
         });
-        let judgement = decide(&self.policy, &self.names, question, earlier, now.boot);
-        for problem in &judgement.problems {
-            warn!("{problem}");
+        let decided = {
+            let process = facts.process();
+            let known = Known {
+                facts: &ConnectionFacts::new(process, now),
+                holder: &holder_of(process),
+            };
+            decide(
+                &self.policy,
+                &self.names,
+                question,
+                known,
+                earlier,
+                now.boot,
+            )
+        };
+        let grounds = Grounds::of(&decided);
+        for (_, why) in &decided.doubts {
+            if let Unknown::Names(problem) = why {
+                warn!("{problem}");
+            }
         }
-        match judgement.decision {
+        match decided.decision {
             Decision::Allow(permit) => {
-                let terms = Terms {
-                    rule: permit.rule().clone(),
-                    given: permit.terms(),
-                };
+                let terms = Terms::new(permit.offer(), None);
                 let target = target_of(&facts, &terms);
                 let key = target.key(subject);
                 let issue = |id| Grant::from_rule(&permit, id, subject, terms, target, now);
-                self.pass(
-                    facts,
-                    key,
-                    DecisionOutcome::Allow,
-                    "the rule allows it",
-                    issue,
-                    now,
-                )
+                let outcome = (DecisionOutcome::Allow, "the rule allows it");
+                self.pass(facts, key, outcome, grounds, issue, now)
             }
             Decision::Elevated(permit) => {
-                let terms = Terms {
-                    rule: permit.rule().clone(),
-                    given: permit.terms(),
-                };
+                let terms = Terms::new(permit.offer(), Some(permit.realm()));
                 let target = target_of(&facts, &terms);
                 let key = target.key(subject);
                 let issue = |id| Grant::from_elevation(&permit, id, subject, terms, target);
-                self.pass(
-                    facts,
-                    key,
-                    DecisionOutcome::Elevated,
-                    "an earlier proof still counts",
-                    issue,
-                    now,
-                )
+                let outcome = (DecisionOutcome::Elevated, "an earlier proof still counts");
+                self.pass(facts, key, outcome, grounds, issue, now)
             }
-            Decision::Challenge(order) => {
-                let terms = Terms {
-                    rule: order.rule().clone(),
-                    given: order.terms(),
-                };
-                self.challenge(facts, subject, terms, order.first(), now)
-            }
+            Decision::Challenge(order) => self.challenge(facts, &order, grounds, now),
             Decision::Deny(denial) => {
                 let rule = denial.rule().map(ToString::to_string);
-                self.refuse(facts, rule, &denial.to_string(), CloseReason::Denied, now);
+                let reason = denial.to_string();
+                self.refuse_for(facts, rule, &reason, grounds, CloseReason::Denied, now);
                 Ok(())
             }
+            Decision::Observe(permit) => self.observe(facts, &permit, grounds, now),
         }
     }
 
     /// Grants what needs no further proof, with the batch. One grant is for all connections of
     /// the batch that it lets through.
-    fn pass(
+    pub(super) fn pass(
         &mut self,
         facts: Classified,
         key: GrantKey,
-        outcome: DecisionOutcome,
-        reason: &str,
+        (outcome, reason): (DecisionOutcome, &str),
+        grounds: Grounds,
+        issue: impl FnOnce(GrantId) -> Grant,
+        now: Now,
+    ) -> Result<(), StageError> {
+        let decision = self.decision(&facts, grounds);
+        self.pass_silently(facts, key, issue, now)?;
+        let Some(grant) = self.batch.grants.get(&key) else {
+            return Ok(());
+        };
+        let decision = audit::Decision {
+            outcome,
+            rule: Some(grant.terms().rule.to_string()),
+            reason: reason.to_owned(),
+            elevation: factor_of(grant).1,
+            ..decision
+        };
+        // A log that can't take it will not take the grant either, which then is none.
+        let decision = audit::Record::new(now, Event::Decision(decision));
+        self.audit
+            .append(&decision)
+            .map(drop)
+            .map_err(StageError::from)
+    }
+
+    /// The same for what is written down already.
+    pub(super) fn pass_silently(
+        &mut self,
+        facts: Classified,
+        key: GrantKey,
         issue: impl FnOnce(GrantId) -> Grant,
         now: Now,
     ) -> Result<(), StageError> {
@@ -176,55 +203,62 @@ impl Pipeline {
             };
             self.batch.grants.insert(key, grant);
         }
-        let grant = self.batch.grants.get(&key);
-        let decision = audit::Decision {
-            flow: self.flow(&facts),
-            outcome,
-            rule: grant.map(|grant| grant.terms().rule.to_string()),
-            reason: reason.to_owned(),
-            elevation: grant.and_then(|grant| factor_of(grant).1),
-        };
-        // A log that can't take it will not take the grant either, which then is none.
-        let decision = audit::Record::new(now, Event::Decision(decision));
-        let appended = self.audit.append(&decision);
         self.batch.passing.push(Waiting {
             facts,
             syn: None,
             deadline: now.boot,
             watch: None,
         });
-        appended.map(drop).map_err(StageError::from)
+        Ok(())
+    }
+
+    /// A denial for no reason yet, as the log tells it.
+    pub(super) fn decision(&self, facts: &Classified, grounds: Grounds) -> audit::Decision {
+        audit::Decision {
+            flow: self.flow(facts),
+            outcome: DecisionOutcome::Deny,
+            rule: None,
+            reason: String::new(),
+            elevation: None,
+            instead: None,
+            risk: grounds.risk,
+            doubts: grounds.doubts,
+        }
     }
 
     /// Asks the user, or lets the connection wait on the question that stands.
     fn challenge(
         &mut self,
-        facts: Classified,
-        subject: Uid,
-        terms: Terms,
-        first: First,
+        mut facts: Classified,
+        order: &ChallengeOrder,
+        grounds: Grounds,
         now: Now,
     ) -> Result<(), StageError> {
-        let hold = match first {
+        let hold = match order.first() {
             First::Hold { max_hold } => max_hold,
             First::Reject => REJECT_WINDOW,
         };
-        let socket = (terms.given.scope == policy::Scope::Socket).then_some(facts.cookie);
         let key = ChallengeKey {
-            subject,
-            rule: terms.rule.clone(),
-            socket,
+            subject: order.question().subject,
+            rule: order.offer().rule.clone(),
+            realm: order.realm().clone(),
+            given: order.offer().terms,
+            bound: order.bound().clone(),
+            socket: (*order.bound() == Bound::Socket).then_some(facts.cookie),
         };
+        let terms = Terms::new(order.offer(), Some(order.realm()));
+        if order.first() == First::Reject && facts.disposition == Disposition::Held {
+            self.turn_away(&mut facts, now);
+        }
         let deadline = facts.at.after(hold);
         let flow = self.flow(&facts);
+        let (rule, subject) = (key.rule.to_string(), key.subject);
         let decision = Event::Decision(audit::Decision {
-            flow: flow.clone(),
             outcome: DecisionOutcome::Challenge,
-            rule: Some(terms.rule.to_string()),
+            rule: Some(rule.clone()),
             reason: "the rule asks for proof".to_owned(),
-            elevation: None,
+            ..self.decision(&facts, grounds)
         });
-        let rule = terms.rule.to_string();
         let watch = self.watch_exit(&facts);
         let waiting = Waiting {
             facts,
@@ -232,6 +266,7 @@ impl Pipeline {
             deadline,
             watch,
         };
+        let realm = key.realm.to_string();
         match self.challenges.admit(key, terms, waiting, now.boot) {
             Ok(Admission::Joined(id)) => {
                 debug!(challenge = %id, "another connection waits");
@@ -243,9 +278,9 @@ impl Pipeline {
                 let asked = Event::Challenge(audit::Challenge {
                     challenge: id,
                     flow,
-                    realm: rule.clone(),
+                    realm,
                     rule,
-                    factors: vec![policy::Factor::Totp],
+                    factors: order.factors().to_vec(),
                     hold_seconds: hold.as_secs(),
                 });
                 if let Err(error) = self.record(now, [decision, asked]) {
@@ -262,6 +297,18 @@ impl Pipeline {
         }
     }
 
+    /// Ends a parked connection whose rule rejects: the gate parked it because only the daemon can
+    /// tell which rule counts. From then on it is one that was rejected.
+    fn turn_away(&mut self, facts: &mut Classified, now: Now) {
+        let reason = CloseReason::Denied;
+        let end = self.closed_event(facts, reason, None, now.boot);
+        self.append(now, end);
+        self.batch
+            .turned_away
+            .push((facts.cookie, self.foreign_netns(facts)));
+        facts.disposition = Disposition::Rejected;
+    }
+
     /// Refuses an attempt: nothing was granted, so nothing opens. A parked socket is ended with
     /// the batch.
     pub(super) fn refuse(
@@ -272,15 +319,29 @@ impl Pipeline {
         closed: CloseReason,
         now: Now,
     ) {
+        self.refuse_for(facts, rule, reason, Grounds::default(), closed, now);
+    }
+
+    fn refuse_for(
+        &mut self,
+        facts: Classified,
+        rule: Option<String>,
+        reason: &str,
+        grounds: Grounds,
+        closed: CloseReason,
+        now: Now,
+    ) {
+        // The gate has let it pass, and asks for no word.
+        if facts.disposition == Disposition::Observed {
+            return self.note_observed(&facts, rule, reason, grounds, now);
+        }
         info!(uid = facts.attempt.uid, pid = facts.attempt.pid, to = %facts.destination, "refused: {reason}");
         let parked = facts.disposition == Disposition::Held;
         let end = parked.then(|| self.closed_event(&facts, closed, rule.clone(), now.boot));
         let decision = Event::Decision(audit::Decision {
-            flow: self.flow(&facts),
-            outcome: DecisionOutcome::Deny,
             rule,
             reason: reason.to_owned(),
-            elevation: None,
+            ..self.decision(&facts, grounds)
         });
         for event in [decision].into_iter().chain(end) {
             if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
@@ -319,10 +380,36 @@ pub(super) fn witness_of(facts: &Classified) -> Option<Witness> {
 
 /// What a rule's terms give to a connection.
 pub(super) fn target_of(facts: &Classified, terms: &Terms) -> Target {
-    let scope = match terms.given.scope {
-        policy::Scope::User => Scope::User,
-        policy::Scope::Socket => Scope::Socket(facts.cookie),
+    let scope = if terms.alone {
+        Scope::Socket(facts.cookie)
+    } else {
+        Scope::User
     };
     let endpoint = facts.endpoint;
     Target { endpoint, scope }
+}
+
+/// What of the user's connects.
+fn holder_of(process: Option<&Process>) -> Holder {
+    Holder {
+        process: process.map(Process::id),
+        unit: process.and_then(Process::unit_cgroup),
+    }
+}
+
+/// What a decision rests on besides its rule, as the log tells it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grounds {
+    pub(super) risk: Vec<(String, u32)>,
+    pub(super) doubts: Vec<String>,
+}
+
+impl Grounds {
+    fn of(decided: &Decided) -> Self {
+        let doubts = decided.doubts.iter();
+        Self {
+            risk: decided.risk.clone(),
+            doubts: doubts.map(|(rule, why)| format!("{rule}: {why}")).collect(),
+        }
+    }
 }

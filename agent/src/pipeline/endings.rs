@@ -110,6 +110,7 @@ impl Pipeline {
             if let Some(grant) = grant.filter(|_| waiting.is_parked()) {
                 let netns = self.foreign_netns(&waiting.facts);
                 self.grants.add_flow(grant, waiting.cookie(), netns.clone());
+                self.grants.set_attempt(grant, &waiting.facts.attempt);
                 self.grants
                     .add_witness(grant, || witness_of(&waiting.facts));
                 parked.push(Parked::new(&mut waiting, netns));

@@ -12,10 +12,12 @@ mod attempts;
 mod endings;
 mod enrolling;
 mod existing;
+mod facts;
 mod faults;
 mod flood;
 mod flows;
 mod notices;
+mod observing;
 mod policy;
 mod reading;
 mod record;
@@ -52,6 +54,7 @@ use crate::sys::slices::SliceWatch;
 use crate::verify::Enrollments;
 
 use flood::Flood;
+use observing::Imagined;
 use reading::Batch;
 use sockets::Sockets;
 
@@ -83,6 +86,8 @@ pub struct Pipeline {
     sockets: Sockets,
     slices: Option<SliceWatch>,
     flood: Flood,
+    /// What users would have proven, where the policy only observes.
+    imagined: Imagined,
     /// True while the ring holds more than one turn reads.
     backlog: bool,
     /// Decided, and not yet written down for good.

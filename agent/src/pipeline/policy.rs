@@ -11,15 +11,17 @@ use tracing::{error, info, warn};
 
 use super::endings::Why;
 use super::existing::owner_of;
+use super::facts::ConnectionFacts;
 use super::sockets::Parked;
 use super::{Pipeline, Problem};
 use crate::audit::{ChallengeOutcome, CloseReason, Event};
 use crate::challenge::Waiting;
+use crate::classify::{Classified, Process};
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::decide::matching_rule;
+use crate::decide::{Question, offered};
 use crate::grant::Terms;
-use crate::ids::{EndpointId, Uid};
+use crate::ids::Uid;
 use crate::kernel::{GateError, TablesError};
 use crate::policy::{self, KernelTables};
 use crate::sys::cgroup::Cgroup2;
@@ -138,28 +140,32 @@ impl Pipeline {
             let Some(live) = self.grants.remove(id) else {
                 continue;
             };
-            let terms = self.terms_for(live.grant.subject(), live.grant.target().endpoint);
-            let same = terms.filter(|terms| {
-                terms.rule == live.grant.terms().rule && terms.given == live.grant.terms().given
-            });
-            if same.is_some() {
+            let question = Question {
+                subject: live.grant.subject(),
+                endpoint: live.grant.target().endpoint,
+            };
+            let facts = live
+                .attempt
+                .map(|attempt| self.classifier.classify(&attempt, now.boot));
+            let process = facts.as_ref().and_then(Classified::process);
+            let terms = self.terms_for(question, process, now);
+            let (earlier, expires) = (live.grant.terms(), live.grant.expires());
+            if terms.is_some_and(|terms| terms.uphold(earlier, expires)) {
                 self.grants.restore(live);
             } else if let Err(error) = self.end_grant(live, Why::Revoked(Uid(0)), now) {
                 self.storage_failed(&error);
             }
         }
         self.let_go_what_is_free(now);
-        let (policy, names) = (&self.policy, &self.names);
         let mut stale = HashSet::new();
         for challenge in self.challenges.all() {
             for waiting in &challenge.waiting {
-                let rule =
-                    matching_rule(policy, names, challenge.key.subject, waiting.facts.endpoint);
-                let asks = rule.is_some_and(|rule| {
-                    rule.name == challenge.key.rule
-                        && rule.action.terms() == Some(challenge.terms.given)
-                });
-                if !asks {
+                let question = Question {
+                    subject: challenge.key.subject,
+                    endpoint: waiting.facts.endpoint,
+                };
+                let terms = self.terms_for(question, waiting.facts.process(), now);
+                if !terms.is_some_and(|terms| terms.uphold(&challenge.terms, now.boot)) {
                     stale.insert(waiting.cookie());
                 }
             }
@@ -199,13 +205,16 @@ impl Pipeline {
         self.sockets.go_on(parked, now.boot);
     }
 
-    /// What today's policy gives to a user at an endpoint.
-    pub(super) fn terms_for(&self, subject: Uid, endpoint: EndpointId) -> Option<Terms> {
-        let rule = matching_rule(&self.policy, &self.names, subject, endpoint)?;
-        Some(Terms {
-            rule: rule.name.clone(),
-            given: rule.action.terms()?,
-        })
+    /// What today's policy gives to a user at an endpoint, for a connection of this process.
+    pub(super) fn terms_for(
+        &self,
+        question: Question,
+        process: Option<&Process>,
+        now: Now,
+    ) -> Option<Terms> {
+        let facts = ConnectionFacts::new(process, now);
+        let (offer, realm) = offered(&self.policy, &self.names, question, &facts, now.boot)?;
+        Some(Terms::new(&offer, realm.as_ref()))
     }
 
     /// Tells the gate where sessions are and whose, and watches for new ones: systemd makes

@@ -2,6 +2,7 @@
 //! Reads what the gate reports, a batch at a time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stile_common::{Cut, GrantKey};
@@ -12,6 +13,7 @@ use crate::challenge::Waiting;
 use crate::grant::Grant;
 use crate::ids::SocketCookie;
 use crate::kernel::{Record, decode};
+use crate::sys::netns::NetNs;
 use crate::sys::replay::SynPacket;
 
 /// Most reports that are read at one go: they are written down by one flush of the disk.
@@ -30,6 +32,8 @@ pub(super) struct Batch {
     pub(super) passing: Vec<Waiting>,
     /// Parked connections that are refused.
     pub(super) refused: Vec<Waiting>,
+    /// Sockets that the gate has parked though their rule rejects.
+    pub(super) turned_away: Vec<(SocketCookie, Option<Arc<NetNs>>)>,
     /// Connections that the gate has cut.
     cut: Vec<SocketCookie>,
 }
@@ -85,6 +89,12 @@ impl Pipeline {
         }
         // Also if they could not be written down: nothing was granted to them.
         self.end_parked(batch.refused, now);
+        for (cookie, _) in &batch.turned_away {
+            if let Err(error) = self.gate.forget_held(*cookie) {
+                self.storage_failed(&error.into());
+            }
+        }
+        self.sockets.end_all(batch.turned_away);
         let cut: Vec<_> = batch.cut.into_iter().map(|cookie| (cookie, None)).collect();
         self.sockets.end_all(cut);
     }

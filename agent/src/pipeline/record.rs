@@ -9,6 +9,7 @@ use super::Pipeline;
 use crate::audit;
 use crate::classify::{Classified, Disposition, Program, Protocol, escape};
 use crate::clock::BootTime;
+use crate::decide::Question;
 use crate::grant::{Basis, Grant, Live, Scope};
 use crate::ids::{EndpointId, GrantId, Uid};
 
@@ -38,6 +39,7 @@ pub(super) fn disposition_name(disposition: Disposition) -> &'static str {
         Disposition::Granted(_) => "granted",
         Disposition::Held => "held",
         Disposition::Rejected => "rejected",
+        Disposition::Observed => "observed",
         Disposition::Denied => "denied",
     }
 }
@@ -135,7 +137,14 @@ impl Pipeline {
             subject: self.subject(uid),
             endpoint: self.endpoint_name(endpoint),
             rule: self
-                .terms_for(uid, endpoint)
+                .terms_for(
+                    Question {
+                        subject: uid,
+                        endpoint,
+                    },
+                    None,
+                    Self::now(),
+                )
                 .map_or_else(String::new, |terms| terms.rule.to_string()),
             connections: 0,
         }

@@ -85,9 +85,11 @@ impl Pipeline {
         if *grant.basis() == Basis::Rule {
             return Ok(());
         }
-        let realm = grant.terms().rule.as_str();
+        let Some(realm) = &grant.terms().realm else {
+            return Ok(());
+        };
         for proof in self.ledger.elevations(grant.subject(), &self.boot)? {
-            if proof.realm() == realm {
+            if proof.realm() == realm.as_str() {
                 self.ledger.revoke_elevation(proof.id())?;
             }
         }

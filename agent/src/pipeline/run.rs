@@ -175,6 +175,7 @@ impl Pipeline {
             slices: slice_watch(),
             flood: super::flood::Flood::default(),
             backlog: false,
+            imagined: super::observing::Imagined::default(),
             batch: super::reading::Batch::default(),
             unseen: 0,
             untold: 0,

@@ -8,9 +8,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use stile_common::{FirstKey, MAX_CLASS_PORTS, PortClass, PortRange, UID_ANY, first};
 
 use super::coverage::{Coverage, TooManyRanges};
+use super::facts::Unknown;
 use super::matching::Matcher;
 use super::names::{NameError, Names};
-use super::{DEFAULT_HOLD, Endpoint, First, Policy, Rule, UserSelector};
+use super::{Action, DEFAULT_HOLD, Endpoint, First, Mode, Policy, Rule, Scope, UserSelector};
 use crate::ids::{EndpointId, Uid};
 
 /// The tables of one policy.
@@ -149,27 +150,51 @@ fn add_first(tables: &mut KernelTables, policy: &Policy, names: &dyn Names) {
     let matcher = Matcher::new(names);
     let mut problems = BTreeMap::new();
     for endpoint in &policy.endpoints {
-        let mut named = Named::default();
-        for rule in policy.rules_of(endpoint.id) {
-            named.add(rule, &matcher, names);
-        }
-        let everybody = mode_for_others(policy, endpoint.id, &matcher);
         let mut add = |uid, mode| {
             let endpoint = endpoint.id.0;
             tables.first.push((FirstKey { endpoint, uid }, mode));
         };
+        if policy.mode == Mode::Observe {
+            add(UID_ANY, first::OBSERVE);
+            continue;
+        }
+        let mut named = Named::default();
+        for rule in policy.rules_of(endpoint.id) {
+            named.add(rule, &matcher, names);
+        }
+        let speaks = |rule: &Rule| speaks_of_others(rule, &matcher);
+        let everybody = mode(policy, endpoint.id, speaks);
         add(UID_ANY, everybody);
         for uid in named.uids {
-            let (mode, unsure) = mode_for(policy, endpoint.id, uid, &matcher);
-            named.problems.extend(unsure);
+            let mut unsure = Vec::new();
+            let mode = mode(policy, endpoint.id, |rule| {
+                match matcher.speaks_of(rule, uid) {
+                    Ok(true) => Speaks::Surely,
+                    Ok(false) => Speaks::Never,
+                    Err(why) => {
+                        unsure.push(why);
+                        Speaks::Perhaps
+                    }
+                }
+            });
+            named
+                .problems
+                .extend(unsure.into_iter().filter_map(failure));
             // The entry for everybody says the same; a big group would fill the map.
-            if let Some(mode) = mode.filter(|mode| *mode != everybody) {
+            if mode != everybody {
                 add(uid.0, mode);
             }
         }
         problems.extend(named.problems.into_iter().map(|e| (e.object.clone(), e)));
     }
     tables.problems = problems.into_values().collect();
+}
+
+fn failure(why: Unknown) -> Option<NameError> {
+    match why {
+        Unknown::Names(error) => Some(error),
+        Unknown::Fact(_) => None,
+    }
 }
 
 /// The users whom the rules of an endpoint name, as far as they can be listed.
@@ -181,9 +206,9 @@ struct Named {
 
 impl Named {
     fn add(&mut self, rule: &Rule, matcher: &Matcher<'_>, names: &dyn Names) {
-        for selector in &rule.users {
+        for selector in rule.users.iter().chain(&rule.except) {
             let found = match selector {
-                UserSelector::Everyone => continue,
+                UserSelector::Everyone | UserSelector::Uids(..) => continue,
                 UserSelector::Uid(uid) => Ok(vec![*uid]),
                 UserSelector::User(name) => matcher.uid_of(name).map(Vec::from_iter),
                 UserSelector::Group(name) => names.members_of(name),
@@ -196,65 +221,77 @@ impl Named {
     }
 }
 
-/// The mode for one user: that of the first rule that matches; none if no rule does or one for
-/// everybody, for then the entry for everybody decides. Where a rule can't be judged, the
-/// daemon is asked if any rule at all could let somebody through.
-fn mode_for(
-    policy: &Policy,
-    endpoint: EndpointId,
-    uid: Uid,
-    matcher: &Matcher<'_>,
-) -> (Option<u32>, Vec<NameError>) {
-    let found = matcher.first_match(policy, endpoint, uid);
-    if found.unsure.is_empty() {
-        let own = found.rule.filter(|rule| !rule.is_for_everyone());
-        return (own.map(mode_of), Vec::new());
-    }
-    let mut modes = policy.rules_of(endpoint).map(mode_of);
-    let ask = modes.find(|mode| *mode != first::DENY);
-    let problems = found.unsure.into_iter().map(|(_, error)| error);
-    (Some(ask.unwrap_or(first::DENY)), problems.collect())
+/// Whether a rule speaks of somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Surely,
+    /// It may: that can't be told just now, or not for all of them together.
+    Perhaps,
+    Never,
 }
 
-/// The mode for users without an entry: that of the first rule for everybody. If that would
-/// refuse, but an earlier rule lets through users who can't all be listed (a group of a
-/// directory, a name that can't be looked up just now), the mode of that rule: the daemon
-/// finds out and denies.
-fn mode_for_others(policy: &Policy, endpoint: EndpointId, matcher: &Matcher<'_>) -> u32 {
-    let mut open_ended = None;
-    for rule in policy.rules_of(endpoint) {
-        let mode = mode_of(rule);
-        if rule.is_for_everyone() {
-            return refusal_or(mode, open_ended);
-        }
-        if mode != first::DENY && rule.users.iter().any(|user| is_open_ended(user, matcher)) {
-            open_ended = open_ended.or(Some(mode));
-        }
+/// Whether a rule speaks of users whom no rule names, and who so have no entry. Those of a
+/// directory's group can't all be listed, nor those of a range.
+fn speaks_of_others(rule: &Rule, matcher: &Matcher<'_>) -> Speaks {
+    let is_open = |users: &[UserSelector]| users.iter().any(|user| is_open_ended(user, matcher));
+    if rule.users.contains(&UserSelector::Everyone) {
+        return if is_open(&rule.except) {
+            Speaks::Perhaps
+        } else {
+            Speaks::Surely
+        };
     }
-    refusal_or(first::DENY, open_ended)
-}
-
-fn refusal_or(mode: u32, open_ended: Option<u32>) -> u32 {
-    if mode == first::DENY {
-        open_ended.unwrap_or(first::DENY)
+    if is_open(&rule.users) {
+        Speaks::Perhaps
     } else {
-        mode
+        Speaks::Never
     }
 }
 
 fn is_open_ended(user: &UserSelector, matcher: &Matcher<'_>) -> bool {
     match user {
-        UserSelector::Group(_) => true,
+        UserSelector::Group(_) | UserSelector::Uids(..) => true,
         UserSelector::User(name) => !matches!(matcher.uid_of(name), Ok(Some(_))),
         UserSelector::Everyone | UserSelector::Uid(_) => false,
     }
 }
 
-fn mode_of(rule: &Rule) -> u32 {
-    match rule.action.first() {
-        Some(First::Hold { .. }) => first::HOLD,
-        Some(First::Reject) => first::REJECT,
-        None => first::DENY,
+/// What happens to the first attempt of somebody. Where that depends on more than who they are,
+/// or on what can't be told now, the daemon is asked if any outcome could let them through.
+fn mode(policy: &Policy, endpoint: EndpointId, mut speaks: impl FnMut(&Rule) -> Speaks) -> u32 {
+    let (mut holds, mut rejects, mut varies, mut unsure) = (false, false, false, false);
+    for rule in policy.rules_of(endpoint) {
+        let speaks = speaks(rule);
+        if speaks == Speaks::Never {
+            continue;
+        }
+        let decides = speaks == Speaks::Surely && rule.is_unconditional();
+        if decides && rule.action == Action::Observe && !unsure {
+            return first::OBSERVE;
+        }
+        match rule.action.first() {
+            Some(First::Reject) => rejects = true,
+            Some(First::Hold { .. }) => holds = true,
+            None => holds |= rule.action == Action::Observe,
+        }
+        // A grant for all connections of the user, which the next one would need to pass at
+        // once, can't be given: so this one waits while the daemon decides.
+        let is_alone = rule
+            .action
+            .terms()
+            .is_some_and(|terms| terms.scope != Scope::User);
+        varies |= rule.varies() || is_alone;
+        if decides {
+            break;
+        }
+        unsure = true;
+    }
+    varies |= policy.risk_varies(endpoint);
+    match (holds, rejects) {
+        (true, _) => first::HOLD,
+        (false, true) if varies => first::HOLD,
+        (false, true) => first::REJECT,
+        (false, false) => first::DENY,
     }
 }
 

@@ -33,7 +33,7 @@ impl<'p> Coverage<'p> {
         let mut named: Vec<_> = endpoints
             .iter()
             .enumerate()
-            .flat_map(|(at, endpoint)| endpoint.hosts.iter().map(move |host| (host.trunc(), at)))
+            .flat_map(|(at, endpoint)| endpoint.networks().map(move |host| (host.trunc(), at)))
             .collect();
         named.sort_unstable_by_key(|(net, at)| (place(net), *at));
         named.dedup();

@@ -131,6 +131,24 @@ impl PortSpan {
     }
 }
 
+/// The name of a host, in lower case and without the dot at its end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostName {
+    /// This one.
+    Exact(Arc<str>),
+    /// Every name that ends so, as `.db.example.com` for `*.db.example.com`: the dot is part of it.
+    Below(Arc<str>),
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
 /// Protected addresses and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -140,6 +158,10 @@ pub struct Endpoint {
     pub name: EndpointName,
     /// Its networks, without host bits. An address is a network of one.
     pub hosts: Vec<IpNet>,
+    /// Names of hosts, whose addresses are looked up.
+    pub names: Vec<HostName>,
+    /// What has been learned of those names: networks as in `hosts`.
+    pub resolved: Vec<IpNet>,
     /// Its ports.
     pub ports: Vec<PortSpan>,
     /// Its protocols.
@@ -149,13 +171,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Its networks, those of its names included.
+    pub fn networks(&self) -> impl Iterator<Item = &IpNet> {
+        self.hosts.iter().chain(&self.resolved)
+    }
+
     /// True if a destination belongs to this endpoint, earlier endpoints aside; `number` is
     /// the protocol's (IANA).
     #[must_use]
     pub fn contains(&self, address: IpAddr, port: u16, number: u8) -> bool {
         let address = address.to_canonical();
         self.protocol.contains(number)
-            && self.hosts.iter().any(|host| host.contains(&address))
+            && self.networks().any(|host| host.contains(&address))
             && self
                 .ports
                 .iter()

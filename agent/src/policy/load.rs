@@ -84,6 +84,9 @@ fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Lo
     let policy = check::check(draft, &mut findings).map(|(endpoints, rules)| Policy {
         endpoints,
         rules,
+        risks: Vec::new(),
+        thresholds: Vec::new(),
+        mode: super::Mode::Enforce,
         nat64: Vec::new(),
         version: PolicyVersion::of(files.iter().map(|(_, text)| &**text)),
     });

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Which rule matches: the one piece of code that both the decision and the kernel's tables
+//! Whom a rule speaks of: the one piece of code that both the decision and the kernel's tables
 //! come from.
 
+use super::facts::{Fact, Unknown};
 use super::names::{Answers, NameError, Names, remembered};
-use super::{Action, Policy, Rule, UserSelector};
-use crate::ids::{EndpointId, Gid, Uid};
+use super::{Rule, UserSelector};
+use crate::ids::{Gid, Uid};
 
 /// Matches rules against users, asking the name services once for each name. It goes stale:
 /// make one for each decision, or for each compilation.
@@ -13,15 +14,6 @@ pub(crate) struct Matcher<'a> {
     uids: Answers<String, Option<Uid>>,
     gids: Answers<String, Option<Gid>>,
     groups: Answers<Uid, Vec<Gid>>,
-}
-
-/// The first rule that matches, and what could not be told on the way to it.
-#[derive(Debug)]
-pub(crate) struct Match<'p> {
-    /// The rule; none if no rule matches. A deny rule that can't be judged counts as a match.
-    pub(crate) rule: Option<&'p Rule>,
-    /// Rules up to and with `rule` that can't be judged, and why.
-    pub(crate) unsure: Vec<(&'p Rule, NameError)>,
 }
 
 impl<'a> Matcher<'a> {
@@ -34,39 +26,38 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// The first rule in file order that matches. One that can't be judged because the name
-    /// services fail doesn't match if it lets through, and does if it denies (S4).
-    pub(crate) fn first_match<'p>(
-        &self,
-        policy: &'p Policy,
-        endpoint: EndpointId,
-        subject: Uid,
-    ) -> Match<'p> {
-        let mut unsure = Vec::new();
-        for rule in policy.rules_of(endpoint) {
-            let matches = self.matches(rule, subject).unwrap_or_else(|error| {
-                unsure.push((rule, error));
-                rule.action == Action::Deny
-            });
-            if matches {
-                let rule = Some(rule);
-                return Match { rule, unsure };
-            }
-        }
-        Match { rule: None, unsure }
-    }
-
     /// The uid of a user.
     pub(crate) fn uid_of(&self, user: &str) -> Result<Option<Uid>, NameError> {
         remembered(&self.uids, user.to_owned(), || self.names.uid_of(user))
     }
 
-    /// True if the rule speaks of the user. One selector that fits is enough, whatever
-    /// became of the others.
-    fn matches(&self, rule: &Rule, subject: Uid) -> Result<bool, NameError> {
+    /// True if the rule speaks of the user. One selector that fits is enough, whatever became of
+    /// the others; and one that excepts the user, or may do so, too.
+    pub(crate) fn speaks_of(&self, rule: &Rule, subject: Uid) -> Fact<bool> {
+        let excepted = self.any(&rule.except, |selector| {
+            self.refuse_unknown(selector)?;
+            self.selects(selector, subject)
+        });
+        if excepted == Ok(true) {
+            return Ok(false);
+        }
+        let meant = self.any(&rule.users, |selector| self.selects(selector, subject))?;
+        // Whom the rule doesn't mean anyway needs no exception.
+        if meant {
+            excepted.map(|_| true)
+        } else {
+            Ok(false)
+        }
+    }
+
+    fn any(
+        &self,
+        selectors: &[UserSelector],
+        selects: impl Fn(&UserSelector) -> Fact<bool>,
+    ) -> Fact<bool> {
         let mut failure = None;
-        for selector in &rule.users {
-            match self.selects(selector, subject) {
+        for selector in selectors {
+            match selects(selector) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(error) => failure = Some(error),
@@ -75,95 +66,38 @@ impl<'a> Matcher<'a> {
         failure.map_or(Ok(false), Err)
     }
 
-    fn selects(&self, selector: &UserSelector, subject: Uid) -> Result<bool, NameError> {
+    /// An exception for somebody who doesn't exist may be one with a wrong name: who it was meant
+    /// for would then be let in.
+    fn refuse_unknown(&self, selector: &UserSelector) -> Fact<()> {
+        let (exists, what) = match selector {
+            UserSelector::User(name) => (self.uid_of(name)?.is_some(), format!("user {name:?}")),
+            UserSelector::Group(name) => (self.gid_of(name)?.is_some(), format!("group {name:?}")),
+            UserSelector::Everyone | UserSelector::Uid(_) | UserSelector::Uids(..) => return Ok(()),
+        };
+        if exists {
+            return Ok(());
+        }
+        let why = format!("there is no {what}, whom the rule excepts");
+        Err(Unknown::because(why))
+    }
+
+    fn gid_of(&self, group: &str) -> Result<Option<Gid>, NameError> {
+        remembered(&self.gids, group.to_owned(), || self.names.gid_of(group))
+    }
+
+    fn selects(&self, selector: &UserSelector, subject: Uid) -> Fact<bool> {
         match selector {
             UserSelector::Everyone => Ok(true),
             UserSelector::Uid(uid) => Ok(*uid == subject),
+            UserSelector::Uids(first, last) => Ok((*first..=*last).contains(&subject)),
             UserSelector::User(name) => Ok(self.uid_of(name)? == Some(subject)),
             UserSelector::Group(name) => {
-                let gid = remembered(&self.gids, name.clone(), || self.names.gid_of(name))?;
-                let Some(gid) = gid else { return Ok(false) };
+                let Some(gid) = self.gid_of(name)? else {
+                    return Ok(false);
+                };
                 let groups = || self.names.groups_of(subject);
                 Ok(remembered(&self.groups, subject, groups)?.contains(&gid))
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::testing::{FakeNames, policy};
-
-    const RULES: &str = r#"
-[[endpoint]]
-name = "db"
-hosts = ["10.0.0.1"]
-ports = [5432]
-[[rule]]
-name = "never"
-endpoints = ["db"]
-users = ["%banned"]
-action = "deny"
-[[rule]]
-name = "dba"
-endpoints = ["db"]
-users = ["%dba", "alice", 4000]
-action = "step-up"
-[[rule]]
-name = "rest"
-endpoints = ["*"]
-users = ["*"]
-action = "deny"
-"#;
-
-    fn matched(names: &FakeNames, uid: u32) -> (String, Vec<String>) {
-        let policy = policy(RULES);
-        let matcher = Matcher::new(names);
-        let found = matcher.first_match(&policy, EndpointId::from_name("db"), Uid(uid));
-        let unsure = found.unsure.iter().map(|(rule, _)| rule.name.to_string());
-        let name = found
-            .rule
-            .map_or(String::new(), |rule| rule.name.to_string());
-        (name, unsure.collect())
-    }
-
-    #[test]
-    fn users_match_by_name_number_and_group() {
-        let names = FakeNames::default()
-            .user("alice", 1001, &[])
-            .user("bob", 1002, &[("dba", 50)])
-            .user("carol", 1003, &[])
-            .user("dave", 1004, &[("dba", 50), ("banned", 51)]);
-        for (uid, rule) in [
-            (1001, "dba"),
-            (1002, "dba"),
-            (1003, "rest"),
-            (1004, "never"),
-        ] {
-            assert_eq!(matched(&names, uid), (rule.to_owned(), vec![]), "{uid}");
-        }
-        assert_eq!(matched(&names, 4000).0, "dba", "a number needs no name");
-    }
-
-    #[test]
-    fn a_deny_rule_that_cannot_be_judged_denies() {
-        let names = FakeNames::default()
-            .user("alice", 1001, &[])
-            .failing("banned");
-        let both = ("never".to_owned(), vec!["never".to_owned()]);
-        assert_eq!(matched(&names, 1001), both);
-    }
-
-    #[test]
-    fn a_step_up_rule_that_cannot_be_judged_does_not_match() {
-        let names = FakeNames::default()
-            .user("alice", 1001, &[])
-            .user("bob", 1002, &[])
-            .failing("dba");
-        let passed_over = ("rest".to_owned(), vec!["dba".to_owned()]);
-        assert_eq!(matched(&names, 1002), passed_over);
-        let named = ("dba".to_owned(), vec![]);
-        assert_eq!(matched(&names, 1001), named, "another selector fits");
     }
 }

@@ -5,18 +5,25 @@
 //! [`crate::decide`] asks it who may. Both match rules with the same code.
 
 mod compile;
+mod condition;
 mod coverage;
 mod endpoint;
+mod evaluate;
+mod facts;
 mod host;
 mod load;
 mod matching;
 pub mod names;
 mod nat64;
+mod pattern;
+mod program;
 mod read;
+mod risk;
 mod rule;
 mod subordinate;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -26,17 +33,25 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use compile::{CompileError, KernelTables, compile};
-pub use endpoint::{Endpoint, EndpointName, Existing, NameRefused, PortSpan, Protocol};
+pub use condition::{AtLeast, Condition, SessionType, Test};
+pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, PortSpan, Protocol};
+pub use evaluate::{Doubt, Evaluation, Fit, Miss, RiskFound, Step, evaluate};
+pub use facts::{Fact, Facts, ProgramFacts, SessionFacts, Unknown};
 pub use load::{Loaded, load, load_as, load_texts};
 pub use names::{NameError, Names, Remembered, SystemNames};
+pub use pattern::Pattern;
+pub use program::ProgramSelector;
+pub use risk::{MAX_POINTS, Response, Risk, Threshold};
 pub use rule::{
-    Action, DEFAULT_HOLD, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry, Rule, RuleName,
-    Scope, Terms, UserSelector,
+    Action, DEFAULT_HOLD, DEFAULT_REALM_TTL, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry,
+    Rule, RuleName, Scope, Terms, UserSelector,
 };
 
 pub use subordinate::{SUBUID, gated_uids};
+pub use window::{Days, HourSpan, Window};
 
-pub(crate) use matching::{Match, Matcher};
+pub(crate) use evaluate::evaluate_with;
+pub(crate) use matching::Matcher;
 
 use crate::ids::EndpointId;
 
@@ -47,11 +62,27 @@ pub struct Policy {
     pub endpoints: Vec<Endpoint>,
     /// Who may reach it. The first rule that matches counts; where none does, nobody may.
     pub rules: Vec<Rule>,
+    /// What is unusual about a connection.
+    pub risks: Vec<Risk>,
+    /// What comes of it.
+    pub thresholds: Vec<Threshold>,
+    /// Whether it is enforced.
+    pub mode: Mode,
     /// What stands behind these networks of 96 bits is an IPv4 address, by their last 32 bits; see
     /// [`Policy::add_nat64`].
     pub nat64: Vec<Ipv6Net>,
     /// Which policy this is.
     pub version: PolicyVersion,
+}
+
+/// Whether a policy is enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// Everybody gets through, and what would have happened is written down.
+    Observe,
 }
 
 impl Policy {
@@ -69,6 +100,13 @@ impl Policy {
         self.endpoints
             .iter()
             .find(|endpoint| endpoint.contains(address, port, protocol))
+    }
+
+    /// True if risk may make two connections of one user to the endpoint differ.
+    pub(crate) fn risk_varies(&self, endpoint: EndpointId) -> bool {
+        let risks = self.risks.iter();
+        let mut risks = risks.filter(|risk| risk.endpoints.contains(endpoint));
+        !self.thresholds.is_empty() && risks.any(|risk| condition::vary(&risk.when))
     }
 
     /// The rules that speak of an endpoint, in their order.

@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::condition::{Condition, vary};
 use super::endpoint::{MAX_NAME, NameRefused};
+use super::program::ProgramSelector;
 use crate::ids::{EndpointId, Uid};
 
 /// Longest that a rule may hold a connection. Beyond it most clients have given up.
 pub const MAX_HOLD: Duration = Duration::from_secs(10 * 60);
 
+/// How long a proof is good if neither the rule nor the defaults say.
+pub const DEFAULT_REALM_TTL: Duration = Duration::from_secs(15 * 60);
+
 /// How long a rule holds a connection if it doesn't say.
 pub const DEFAULT_HOLD: Duration = Duration::from_secs(60);
 
-/// The name of a rule: 1 to 64 printable characters.
+/// The name of a rule, a role, a risk or a realm: 1 to 64 printable characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleName(Arc<str>);
 
@@ -35,7 +40,7 @@ impl RuleName {
         }
     }
 
-    /// The text. It is also the realm in which elevations of this rule are shared.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -81,6 +86,8 @@ pub enum UserSelector {
     Group(String),
     /// The user of this number.
     Uid(Uid),
+    /// The users of these numbers, both ends included.
+    Uids(Uid, Uid),
 }
 
 /// Which endpoints a rule speaks of.
@@ -103,12 +110,16 @@ impl EndpointSelector {
     }
 }
 
-/// What a grant of a rule lets through.
+/// How far one proof reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// One connection.
     Socket,
+    /// Every connection of the process to the endpoint.
+    Process,
+    /// Every connection of the systemd unit to the endpoint: of the login session, say.
+    Unit,
     /// Every connection of the user to the endpoint.
     User,
 }
@@ -117,6 +128,8 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Socket => "socket",
+            Self::Process => "process",
+            Self::Unit => "unit",
             Self::User => "user",
         })
     }
@@ -174,7 +187,11 @@ pub enum Action {
         first: First,
         /// Any one of these is proof; never empty.
         factors: Vec<Factor>,
+        /// In which realm the proof counts: for all rules that name it.
+        realm: RuleName,
     },
+    /// Lets everybody through, and writes down what the rules after this one would have done.
+    Observe,
     /// Lets nobody through.
     Deny,
 }
@@ -185,16 +202,16 @@ impl Action {
     pub fn terms(&self) -> Option<Terms> {
         match self {
             Self::Allow { terms, .. } | Self::StepUp { terms, .. } => Some(*terms),
-            Self::Deny => None,
+            Self::Observe | Self::Deny => None,
         }
     }
 
-    /// What happens to a first connection, if it isn't denied.
+    /// What happens to a first connection, if it has to wait for a decision.
     #[must_use]
     pub fn first(&self) -> Option<First> {
         match self {
             Self::Allow { first, .. } | Self::StepUp { first, .. } => Some(*first),
-            Self::Deny => None,
+            Self::Observe | Self::Deny => None,
         }
     }
 }
@@ -202,20 +219,43 @@ impl Action {
 /// A rule: what happens when these users reach for these endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name; no other rule of the policy has it.
+    /// Its name. Only the rules that one `[[rule]]` with several roles makes have the same.
     pub name: RuleName,
+    /// The role that it was made for, if any.
+    pub role: Option<RuleName>,
     /// Of which endpoints it speaks.
     pub endpoints: EndpointSelector,
     /// Of whom it speaks; never empty.
     pub users: Vec<UserSelector>,
+    /// Of whom it doesn't speak, though they are in `users`.
+    pub except: Vec<UserSelector>,
+    /// Of which programs it speaks; empty means any.
+    pub programs: Vec<ProgramSelector>,
+    /// When it counts; one of these is enough, and none means always.
+    pub when: Vec<Condition>,
     /// What it does.
     pub action: Action,
 }
 
 impl Rule {
-    /// True if it speaks of everybody.
+    /// True if it speaks of everybody, whatever they run and whenever they do.
     #[must_use]
     pub fn is_for_everyone(&self) -> bool {
         self.users.contains(&UserSelector::Everyone)
+            && self.except.is_empty()
+            && self.is_unconditional()
+    }
+
+    /// True if it asks for nothing but who somebody is.
+    #[must_use]
+    pub fn is_unconditional(&self) -> bool {
+        self.programs.is_empty() && self.when.is_empty()
+    }
+
+    /// True if it may hold for one connection of a user to an endpoint, and not for another one
+    /// at the same time.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        !self.programs.is_empty() || vary(&self.when)
     }
 }

@@ -3,9 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::names::{NameError, Names};
-use super::{Loaded, Policy, load_texts};
+use super::{
+    Fact, Facts, Loaded, Policy, ProgramFacts, SessionFacts, SessionType, Unknown, load_texts,
+};
 use crate::config::{Diagnostic, Diagnostics};
 use crate::ids::{Gid, Uid};
 
@@ -69,6 +74,106 @@ pub(crate) fn endpoint_mistake(endpoint: &str) -> String {
 pub(crate) fn only(mut list: Vec<String>) -> String {
     assert_eq!(list.len(), 1, "{list:#?}");
     list.remove(0)
+}
+
+/// A connection of which a test says what is known; the rest can't be told.
+#[derive(Clone, Debug)]
+pub(crate) struct FakeFacts {
+    pub(crate) at: Timestamp,
+    pub(crate) program: Option<ProgramFacts>,
+    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) session: Option<SessionFacts>,
+    pub(crate) has_terminal: Option<bool>,
+    pub(crate) unit: Option<String>,
+    pub(crate) is_program_new: Option<bool>,
+    pub(crate) is_destination_new: Option<bool>,
+    pub(crate) is_address_new: Option<bool>,
+    pub(crate) is_hour_unusual: Option<bool>,
+    pub(crate) failures: Option<u32>,
+    pub(crate) connections: Option<u32>,
+}
+
+impl FakeFacts {
+    /// At this time, as `2026-01-05T03:00:00Z`; nothing else is known.
+    pub(crate) fn at(time: &str) -> Self {
+        Self {
+            at: time.parse().unwrap(),
+            program: None,
+            digest: None,
+            session: None,
+            has_terminal: None,
+            unit: None,
+            is_program_new: None,
+            is_destination_new: None,
+            is_address_new: None,
+            is_hour_unusual: None,
+            failures: None,
+            connections: None,
+        }
+    }
+
+    /// The same of this program.
+    pub(crate) fn running(mut self, path: &str) -> Self {
+        self.program = Some(ProgramFacts {
+            path: path.into(),
+            doubt: None,
+        });
+        self
+    }
+
+    /// The same in a session that came over the network, or didn't.
+    pub(crate) fn remote(mut self, remote: bool) -> Self {
+        self.session = Some(SessionFacts {
+            remote,
+            remote_address: None,
+            kind: SessionType::Tty,
+            seat: None,
+        });
+        self
+    }
+}
+
+fn known<T: Clone>(fact: Option<&T>) -> Fact<T> {
+    fact.cloned().ok_or_else(|| Unknown::because("nobody said"))
+}
+
+impl Facts for FakeFacts {
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+    fn program(&self) -> Fact<ProgramFacts> {
+        known(self.program.as_ref())
+    }
+    fn digest(&self) -> Fact<[u8; 32]> {
+        known(self.digest.as_ref())
+    }
+    fn session(&self) -> Fact<SessionFacts> {
+        known(self.session.as_ref())
+    }
+    fn has_terminal(&self) -> Fact<bool> {
+        known(self.has_terminal.as_ref())
+    }
+    fn unit(&self) -> Fact<String> {
+        known(self.unit.as_ref())
+    }
+    fn is_program_new(&self) -> Fact<bool> {
+        known(self.is_program_new.as_ref())
+    }
+    fn is_destination_new(&self) -> Fact<bool> {
+        known(self.is_destination_new.as_ref())
+    }
+    fn is_address_new(&self) -> Fact<bool> {
+        known(self.is_address_new.as_ref())
+    }
+    fn is_hour_unusual(&self) -> Fact<bool> {
+        known(self.is_hour_unusual.as_ref())
+    }
+    fn failures_within(&self, _time: Duration) -> Fact<u32> {
+        known(self.failures.as_ref())
+    }
+    fn connections_within(&self, _time: Duration) -> Fact<u32> {
+        known(self.connections.as_ref())
+    }
 }
 
 /// Name services that know what a test tells them.

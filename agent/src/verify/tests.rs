@@ -8,6 +8,7 @@ use totp_rs::{Builder, Secret, Totp};
 
 use super::*;
 use crate::clock::{BootTime, Now, WallTime};
+use crate::decide::Bound;
 use crate::ids::Uid;
 use crate::ledger::{BootId, FIRST_WAIT, LOCK_AFTER, Ledger, LedgerError, TotpSecret, TotpStep};
 use crate::policy::Factor;
@@ -46,7 +47,15 @@ impl Fixture {
     }
 
     fn verify(&mut self, uid: Uid, code: &str, seconds: u64) -> Verification {
-        verify_totp(&mut self.ledger, uid, "prod", code, at(seconds), &boot()).unwrap()
+        verify_totp(
+            &mut self.ledger,
+            uid,
+            ("prod", &Bound::User),
+            code,
+            at(seconds),
+            &boot(),
+        )
+        .unwrap()
     }
 
     fn accepts(&mut self, code: &str, seconds: u64) -> bool {

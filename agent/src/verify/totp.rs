@@ -8,6 +8,7 @@ use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
 use crate::clock::Now;
+use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
 use crate::ledger::{
     BootId, Ledger, LedgerError, NewElevation, StepOutcome, Throttle, TotpSecret, TotpStep,
@@ -97,7 +98,7 @@ pub enum Verification {
     NotEnrolled,
 }
 
-/// Checks a one-time code that `uid` gave for `realm`. ASCII spaces and dashes in it are
+/// Checks a one-time code that `uid` gave for a realm, and for some of their connections. ASCII spaces and dashes in it are
 /// passed over, as people type `123 456`.
 ///
 /// The exclusive borrow keeps another try from slipping in between the throttle and the
@@ -108,7 +109,7 @@ pub enum Verification {
 pub fn verify_totp(
     ledger: &mut Ledger,
     uid: Uid,
-    realm: &str,
+    (realm, bound): (&str, &Bound),
     code: &str,
     now: Now,
     boot: &BootId,
@@ -131,6 +132,7 @@ pub fn verify_totp(
     let elevation = NewElevation {
         uid,
         realm: realm.to_owned(),
+        bound: bound.clone(),
         factor: Factor::Totp,
         proven: now,
         boot: boot.clone(),

@@ -31,6 +31,9 @@ fn no_process_can_make_its_record_too_long() {
         rule: Some(longest.clone()),
         reason: longest.clone(),
         elevation: None,
+        instead: None,
+        risk: Vec::new(),
+        doubts: Vec::new(),
     });
     let refused = Event::policy_refused(&vec![longest; 5000]);
     let fixture = Fixture::with(&[Record::new(now(1), decision), Record::new(now(1), refused)]);

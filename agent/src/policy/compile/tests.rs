@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use stile_common::protocol;
 
 use super::*;
-use crate::policy::testing::{FakeNames, policy};
+use crate::policy::evaluate;
+use crate::policy::testing::{FakeFacts, FakeNames, policy};
 use crate::policy::{EndpointName, Existing, PolicyVersion, PortSpan, Protocol};
 
 const ENDPOINTS: &str = r#"
@@ -253,6 +254,8 @@ fn a_policy() -> impl Strategy<Value = Policy> {
                 id: EndpointId::from_name(&name),
                 name: EndpointName::new(&name).unwrap(),
                 hosts,
+                names: Vec::new(),
+                resolved: Vec::new(),
                 ports,
                 protocol,
                 existing: Existing::Close,
@@ -261,6 +264,9 @@ fn a_policy() -> impl Strategy<Value = Policy> {
         Policy {
             endpoints: endpoints.collect(),
             rules: Vec::new(),
+            risks: Vec::new(),
+            thresholds: Vec::new(),
+            mode: Mode::Enforce,
             nat64: Vec::new(),
             version: PolicyVersion::of([]),
         }
@@ -346,11 +352,11 @@ proptest! {
         let policy = policy(&format!("{ENDPOINTS}{}", rules.concat()));
         let tables = compile(&policy, &names).unwrap();
         for uid in 0..5 {
-            let matcher = Matcher::new(&names);
-            let found = matcher.first_match(&policy, EndpointId::from_name("db"), Uid(uid));
-            let wanted = found.rule.map_or(first::DENY, mode_of);
+            let facts = FakeFacts::at("2026-01-05T12:00:00Z");
+            let db = EndpointId::from_name("db");
+            let (found, _) = evaluate(&policy, &names, &facts, db, Uid(uid));
             let mode = mode(&tables, uid);
-            prop_assert!(wanted == first::DENY || mode != first::DENY, "uid {}", uid);
+            prop_assert!(found.action == Action::Deny || mode != first::DENY, "uid {}", uid);
         }
     }
 }

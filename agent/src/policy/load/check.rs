@@ -106,7 +106,11 @@ impl<'d> Known<'d> {
         Some(Rule {
             name: draft.name.as_ref()?.value.clone(),
             endpoints: endpoints?,
+            role: None,
             users: draft.users.clone()?,
+            except: Vec::new(),
+            programs: Vec::new(),
+            when: Vec::new(),
             action: draft.action.clone()?,
         })
     }

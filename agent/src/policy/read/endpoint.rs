@@ -76,6 +76,8 @@ fn complete(
         id: EndpointId::from_name(name.as_str()),
         name,
         hosts: hosts?.into_iter().map(|host| host.value).collect(),
+        names: Vec::new(),
+        resolved: Vec::new(),
         ports: ports?,
         protocol: protocol?,
         existing: existing?,

@@ -78,7 +78,8 @@ impl RuleDraft {
         let users = table.require("users", findings);
         let users = users.and_then(|value| users_of(&value, findings));
         let scope_spot = table.take("scope").map(|value| value.spot());
-        let action = action(&mut table, findings);
+        let realm = name.as_ref().map(|name| name.value.clone());
+        let action = action(&mut table, realm, findings);
         let spot = table.spot().clone();
         table.finish(&RENAMED, findings);
         Self {
@@ -127,7 +128,11 @@ fn targets_of(value: &Value<'_>, findings: &mut Findings) -> Option<Targets> {
     })
 }
 
-fn action(table: &mut Table<'_>, findings: &mut Findings) -> Option<Action> {
+fn action(
+    table: &mut Table<'_>,
+    realm: Option<RuleName>,
+    findings: &mut Findings,
+) -> Option<Action> {
     let kind = table.require("action", findings);
     let kind = kind.and_then(|value| value.word(&KINDS, findings));
     if kind == Some(Kind::Deny) {
@@ -155,6 +160,7 @@ fn action(table: &mut Table<'_>, findings: &mut Findings) -> Option<Action> {
             terms,
             first,
             factors: factors?,
+            realm: realm?,
         }),
         Kind::Deny => Some(Action::Deny),
     }

@@ -17,6 +17,7 @@ fn what_a_rule_does_not_say_has_a_default() {
         terms,
         first,
         factors,
+        realm,
     } = policy("\"step-up\"").rules.remove(0).action
     else {
         panic!("no step-up rule");
@@ -25,6 +26,7 @@ fn what_a_rule_does_not_say_has_a_default() {
         (terms.scope, terms.ttl),
         (Scope::User, Duration::from_secs(900))
     );
+    assert_eq!(realm.as_str(), "r", "each rule is a realm of its own");
     assert_eq!(
         first,
         First::Hold {

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! How much is unusual about a connection, and what comes of it.
+
+use std::time::Duration;
+
+use super::rule::{Action, EndpointSelector, Factor, RuleName};
+use super::{Condition, DEFAULT_REALM_TTL, Terms};
+
+/// Most points that a connection can have.
+pub const MAX_POINTS: u32 = 1000;
+
+/// Something that is unusual: it adds points where its conditions hold, or can't be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Risk {
+    /// What it is called in prompts and in the audit log; no other risk has it.
+    pub name: RuleName,
+    /// For connections to which endpoints.
+    pub endpoints: EndpointSelector,
+    /// How many points; 1 to [`MAX_POINTS`].
+    pub points: u32,
+    /// When; never empty. One of them is enough.
+    pub when: Vec<Condition>,
+}
+
+/// What comes of so many points. Each threshold that is reached counts, so that more points are
+/// never better. It only makes a rule stricter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// From how many points on; 1 to [`MAX_POINTS`].
+    pub points: u32,
+    /// What it does.
+    pub response: Response,
+}
+
+/// What a threshold does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// Nobody gets through.
+    Deny,
+    /// Who gets through has to prove who they are.
+    StepUp {
+        /// How long the proof is good at most; as the rule says if none.
+        ttl: Option<Duration>,
+        /// What counts as proof; as the rule says if none. Never empty.
+        factors: Option<Vec<Factor>>,
+    },
+}
+
+impl Response {
+    /// What becomes of an action. One that is stricter already stays.
+    #[must_use]
+    pub(super) fn applied(&self, action: Action, realm: &RuleName) -> Action {
+        match (self, action) {
+            (Self::Deny, _) | (_, Action::Deny) => Action::Deny,
+            (Self::StepUp { ttl, factors }, Action::Allow { terms, first }) => Action::StepUp {
+                terms: shorter(terms, Some(ttl.unwrap_or(DEFAULT_REALM_TTL))),
+                first,
+                factors: factors.clone().unwrap_or_else(|| vec![Factor::Totp]),
+                realm: realm.clone(),
+            },
+            (
+                Self::StepUp { ttl, factors },
+                Action::StepUp {
+                    terms,
+                    first,
+                    factors: own,
+                    realm,
+                },
+            ) => Action::StepUp {
+                terms: shorter(terms, *ttl),
+                first,
+                factors: factors.clone().unwrap_or(own),
+                realm,
+            },
+            // What lets through regardless is decided before risk is.
+            (Self::StepUp { .. }, Action::Observe) => Action::Observe,
+        }
+    }
+}
+
+fn shorter(mut terms: Terms, ttl: Option<Duration>) -> Terms {
+    if let Some(ttl) = ttl {
+        terms.ttl = terms.ttl.min(ttl);
+        terms.warn = terms.warn.filter(|warn| *warn < terms.ttl);
+    }
+    terms
+}
