@@ -37,6 +37,7 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
     let elevation = NewElevation {
         uid: USER,
         realm: "prod".to_owned(),
+        bound: stile::decide::Bound::User,
         factor: Factor::Totp,
         proven: NOW,
         boot: boot(),

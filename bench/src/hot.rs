@@ -11,12 +11,13 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, ensure};
+use jiff::Timestamp;
 use stile::audit::{Attempt, AuditLog, Destination, Event, Flow, ProcessFacts, Record, Subject};
 use stile::clock::{BootTime, Now, WallTime};
-use stile::decide::{Decision, Question, decide};
+use stile::decide::{Bound, Decision, Holder, Known, Question, decide};
 use stile::ids::{EndpointId, SocketCookie, Uid};
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
-use stile::policy::{Factor, Policy, load_texts};
+use stile::policy::{Factor, OnlyTime, Policy, load_texts};
 
 use self::names::OneGroup;
 
@@ -110,8 +111,13 @@ fn decisions(count: u64) -> Result<()> {
         subject: Uid(USER),
         endpoint: EndpointId::from_name("db-1"),
     };
+    let holder = Holder::default();
     for _ in 0..count {
-        let decided = decide(&policy, &names, black_box(question), [], NOW.boot);
+        let known = Known {
+            facts: &OnlyTime(Timestamp::UNIX_EPOCH),
+            holder: &holder,
+        };
+        let decided = decide(&policy, &names, black_box(question), known, [], NOW.boot);
         let asks = matches!(decided.decision, Decision::Challenge(_));
         ensure!(asks, "the decision was {:?}", decided.decision);
     }
@@ -166,6 +172,7 @@ fn elevations(count: u64) -> Result<()> {
     let new = NewElevation {
         uid: Uid(USER),
         realm: "dba-1".to_owned(),
+        bound: Bound::User,
         factor: Factor::Totp,
         proven: NOW,
         boot: boot.clone(),

@@ -142,3 +142,62 @@ pub trait Facts {
     /// If it can't be told.
     fn connections_within(&self, time: Duration) -> Fact<u32>;
 }
+
+/// A connection of which nothing is known but when it is: what can be said of all connections of
+/// a user at once.
+#[derive(Clone, Copy, Debug)]
+pub struct OnlyTime(pub Timestamp);
+
+fn unknown<T>() -> Fact<T> {
+    Err(Unknown::because("it is about no connection in particular"))
+}
+
+impl Facts for OnlyTime {
+    fn at(&self) -> Timestamp {
+        self.0
+    }
+
+    fn program(&self) -> Fact<ProgramFacts> {
+        unknown()
+    }
+
+    fn digest(&self) -> Fact<[u8; 32]> {
+        unknown()
+    }
+
+    fn session(&self) -> Fact<SessionFacts> {
+        unknown()
+    }
+
+    fn has_terminal(&self) -> Fact<bool> {
+        unknown()
+    }
+
+    fn unit(&self) -> Fact<String> {
+        unknown()
+    }
+
+    fn is_program_new(&self) -> Fact<bool> {
+        unknown()
+    }
+
+    fn is_destination_new(&self) -> Fact<bool> {
+        unknown()
+    }
+
+    fn is_address_new(&self) -> Fact<bool> {
+        unknown()
+    }
+
+    fn is_hour_unusual(&self) -> Fact<bool> {
+        unknown()
+    }
+
+    fn failures_within(&self, _time: Duration) -> Fact<u32> {
+        unknown()
+    }
+
+    fn connections_within(&self, _time: Duration) -> Fact<u32> {
+        unknown()
+    }
+}

@@ -36,7 +36,7 @@ pub use compile::{CompileError, KernelTables, compile};
 pub use condition::{AtLeast, Condition, SessionType, Test};
 pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, PortSpan, Protocol};
 pub use evaluate::{Doubt, Evaluation, Fit, Miss, RiskFound, Step, evaluate};
-pub use facts::{Fact, Facts, ProgramFacts, SessionFacts, Unknown};
+pub use facts::{Fact, Facts, OnlyTime, ProgramFacts, SessionFacts, Unknown};
 pub use load::{Loaded, load, load_as, load_texts};
 pub use names::{NameError, Names, Remembered, SystemNames};
 pub use pattern::Pattern;

@@ -131,7 +131,14 @@ fn the_vectors_of_rfc_6238_are_accepted() {
             boot: BootTime(0),
             wall: WallTime(nanos),
         };
-        let outcome = verify_totp(&mut fixture.ledger, ALICE, "prod", digits, now, &boot());
+        let outcome = verify_totp(
+            &mut fixture.ledger,
+            ALICE,
+            ("prod", &Bound::User),
+            digits,
+            now,
+            &boot(),
+        );
         assert!(
             matches!(outcome, Ok(Verification::Verified(_))),
             "{digits}: {outcome:?}"
@@ -292,6 +299,13 @@ fn a_stored_secret_that_is_too_short_is_an_error() {
         .ledger
         .enroll(BOB, &TotpSecret::new(b"short"), TotpStep(0), WallTime(0))
         .unwrap();
-    let error = verify_totp(&mut fixture.ledger, BOB, "prod", "1", at(START), &boot());
+    let error = verify_totp(
+        &mut fixture.ledger,
+        BOB,
+        ("prod", &Bound::User),
+        "1",
+        at(START),
+        &boot(),
+    );
     assert!(matches!(error, Err(LedgerError::Record { .. })));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use stile::clock;
+use stile::decide::Bound;
 use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
 use stile::policy::Factor;
@@ -58,6 +59,7 @@ fn ledger(users: u32) -> Result<Row> {
         let elevation = NewElevation {
             uid,
             realm: "step-up".to_owned(),
+            bound: Bound::User,
             factor: Factor::Totp,
             proven: now,
             boot: boot.clone(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use stile::audit::{AuditLog, Event, Record};
 use stile::clock;
+use stile::decide::Bound;
 use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
 use stile::policy::Factor;
@@ -80,6 +81,7 @@ fn commits(place: &str, folder: &Path, time: Duration) -> Result<Row> {
     let elevation = NewElevation {
         uid: Uid(1000),
         realm: "step-up".to_owned(),
+        bound: Bound::User,
         factor: Factor::Totp,
         proven: clock::now(),
         boot: BootId::from(clock::boot_id()?),
