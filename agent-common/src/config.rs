@@ -54,8 +54,9 @@ pub struct Config {
     pub syn_count: u32,
     /// How many of `uids` count.
     pub uid_ranges: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Not 0: the whole policy only observes, and every first attempt is let through
+    /// ([`first::OBSERVE`]).
+    pub observes: u32,
     /// How an address is looked for.
     pub search: Search,
     /// Gated uids.

@@ -3,7 +3,7 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::programs::SockAddrContext;
-use stile_common::{GrantValue, SocketState, disposition, fault, protocol, verdict};
+use stile_common::{GrantValue, SocketState, disposition, fault, first, protocol, verdict};
 use stile_gate::{Address, Destination, Tables as _, Verdict, judge_connect};
 
 use crate::maps::{ASK4, ASK6, HOLD4, HOLD6, KernelTables, SOCKETS, count};
@@ -27,8 +27,14 @@ pub enum Hook {
 #[inline(always)]
 pub fn enter(context: &SockAddrContext, hook: Hook) -> i32 {
     let destination = destination(context, hook);
-    if let Judged::Done(answer) = judge(context, &destination) {
-        return answer;
+    let ask = match judge(context, &destination) {
+        Judged::Done(answer) => return answer,
+        Judged::Ask(ask) => ask,
+    };
+    // What is only observed passes, whatever becomes of the report.
+    let observed = ask.first == first::OBSERVE;
+    if observed && !is_worth_telling(context, &destination, &ask) {
+        return ALLOW;
     }
     let next = match hook {
         Hook::Connect4 => &HOLD4,
@@ -39,8 +45,39 @@ pub fn enter(context: &SockAddrContext, hook: Hook) -> i32 {
     // SAFETY: nothing here needs to be dropped. If the daemon is gone the array is empty
     // and the call returns.
     unsafe { next.tail_call(context, 0) };
+    if observed {
+        count(fault::FLOW_LOST);
+        return ALLOW;
+    }
     count(fault::DAEMON_GONE);
     REFUSE
+}
+
+/// Lets the packets of a socket pass that is only observed. False for another datagram of a
+/// socket of which the first was reported.
+#[inline(always)]
+fn is_worth_telling(context: &SockAddrContext, to: &Destination, ask: &Ask) -> bool {
+    let Ask {
+        endpoint, subject, ..
+    } = *ask;
+    if to.protocol != protocol::TCP {
+        let state = SocketState {
+            verdict: verdict::REPORTED,
+            endpoint,
+            subject,
+            ..FRESH
+        };
+        return is_unreported(context, state);
+    }
+    let state = SocketState {
+        verdict: verdict::EXEMPT,
+        endpoint,
+        epoch: generation(),
+        ..FRESH
+    };
+    // Without a state its packets are judged one by one, and pass as well.
+    let _ = remember(context, to, state);
+    true
 }
 
 /// What came of a judgement.

@@ -31,13 +31,21 @@ pub fn ask(context: &SockAddrContext, hook: Hook) -> i32 {
         Judged::Done(answer) => return answer,
         Judged::Ask(ask) => ask,
     };
+    let answer = match ask.first {
+        first::OBSERVE => ALLOW,
+        _ => REFUSE,
+    };
     if let Err(fault) = admit(context, &ask) {
-        count(fault);
-        return REFUSE;
+        count(match ask.first {
+            first::OBSERVE => fault::FLOW_LOST,
+            _ => fault,
+        });
+        return answer;
     }
     let disposition = match ask.first {
         first::HOLD => disposition::HELD,
         first::REJECT => disposition::REJECTED,
+        first::OBSERVE => disposition::OBSERVED,
         _ => disposition::DENIED,
     };
     let outcome = report::Outcome {
@@ -57,9 +65,12 @@ pub fn ask(context: &SockAddrContext, hook: Hook) -> i32 {
         return hold(context, &destination, attempt);
     }
     if report::to_daemon(attempt).is_err() {
-        count(fault::RING_FULL);
+        count(match ask.first {
+            first::OBSERVE => fault::FLOW_LOST,
+            _ => fault::RING_FULL,
+        });
     }
-    REFUSE
+    answer
 }
 
 /// Parks the socket, if it can be remembered and reported.

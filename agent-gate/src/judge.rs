@@ -107,7 +107,11 @@ pub fn judge_connect(
             grant,
         };
     }
-    let first = first_of(tables, endpoint, subject);
+    let first = if config.observes == 0 {
+        first_of(tables, endpoint, subject)
+    } else {
+        first::OBSERVE
+    };
     // Only TCP has a handshake that can be parked.
     let first = if first == first::HOLD && destination.protocol != protocol::TCP {
         first::REJECT
@@ -140,7 +144,11 @@ pub enum Packet {
 pub fn judge_packet(tables: &impl Tables, socket: &impl Process, parsed: &Parsed) -> Packet {
     if parsed.routed && parsed.destination.has_ports() {
         return match tables.config() {
-            Some(config) if subject_of(tables, config, socket).is_none() => Packet::Free,
+            Some(config)
+                if config.observes != 0 || subject_of(tables, config, socket).is_none() =>
+            {
+                Packet::Free
+            }
             _ => Packet::Drop(fault::UNPARSED),
         };
     }
@@ -161,6 +169,12 @@ pub fn judge_unseen(
         }
         Verdict::Unprotected | Verdict::Exempt(_) => Packet::Free,
         Verdict::Granted { .. } => Packet::Granted,
+        // What can't be read may go to another endpoint there, which is not only observed;
+        // unless all are.
+        Verdict::Ask {
+            first: first::OBSERVE,
+            ..
+        } if destination.port != PORT_UNKNOWN || observes(tables) => Packet::Free,
         Verdict::Ask { .. } if destination.port == PORT_UNKNOWN => Packet::Drop(fault::UNPARSED),
         // A connection that was let through by itself, or is older and was left alone.
         Verdict::Ask { endpoint, .. } if is_kept(tables, socket.cookie(), endpoint) => {
@@ -169,6 +183,12 @@ pub fn judge_unseen(
         Verdict::Ask { .. } => Packet::Drop(fault::UNSEEN_SOCKET),
         Verdict::Fault(fault) => Packet::Drop(fault),
     }
+}
+
+/// True if the whole policy only observes.
+#[inline(always)]
+fn observes(tables: &impl Tables) -> bool {
+    tables.config().is_some_and(|config| config.observes != 0)
 }
 
 /// True if the daemon has let this one socket through, or be.

@@ -126,7 +126,7 @@ fn config() -> Config {
         user_slice_level: 1,
         syn_count: 0,
         uid_ranges: 1,
-        reserved: 0,
+        observes: 0,
         search: Search::default(),
         uids,
     }

@@ -52,6 +52,13 @@ impl WallTime {
     }
 }
 
+impl From<WallTime> for jiff::Timestamp {
+    /// The latest one that can be counted, if that is exceeded.
+    fn from(time: WallTime) -> Self {
+        Self::from_nanosecond(i128::from(time.0)).unwrap_or(Self::MAX)
+    }
+}
+
 impl fmt::Display for WallTime {
     /// RFC 3339 in UTC, with nanoseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -144,6 +144,7 @@ fn welcome() -> impl Strategy<Value = (u32, Option<u32>, Welcome)> {
             Welcome::Hold,
             Welcome::Hold,
             Welcome::Reject,
+            Welcome::Observe,
         ]),
     )
 }
@@ -156,6 +157,7 @@ prop_compose! {
         owners in prop::collection::vec(select(UIDS[..8].to_vec()), 0..3),
         gated in select(vec![vec![(1000, 2000)], vec![(5000, 5000), (1000, 1001), (2000, 1000)], vec![]]),
         user_slice in select(vec![Some((1, USER_SLICE)), Some((1, USER_SLICE)), Some((2, USER_SLICE)), None]),
+        observes in prop::bool::weighted(0.1),
         configured in prop::bool::weighted(0.97),
     ) -> World {
         // A map has each key once; so have the lists.
@@ -166,7 +168,7 @@ prop_compose! {
         let mut seen = Vec::new();
         welcomes.retain(|(endpoint, who, _)| fresh(&mut seen, (*endpoint, *who)));
         let sessions = SESSIONS.into_iter().zip(owners).collect();
-        World { prefixes, grants, welcomes, sessions, gated, user_slice, configured, now: NOW }
+        World { prefixes, grants, welcomes, sessions, gated, user_slice, observes, configured, now: NOW }
     }
 }
 

@@ -26,13 +26,15 @@ const CASES: u32 = 8192;
 const ENOUGH: u32 = 20;
 
 /// What a run must have met.
-const SIGHTS: [&str; 26] = [
+const SIGHTS: [&str; 28] = [
     "unprotected",
     "exempt",
     "granted",
     "held",
     "rejected",
     "denied",
+    "observed by a rule",
+    "observed by the whole policy",
     "contradiction: no class",
     "contradiction: no settings",
     "granted one nanosecond before the end",
@@ -79,6 +81,14 @@ fn sights(case: &Case, answer: &Answer) -> Vec<&'static str> {
             welcome: Welcome::Deny,
             ..
         } => "denied",
+        Answer::Asked {
+            welcome: Welcome::Observe,
+            ..
+        } if world.observes => "observed by the whole policy",
+        Answer::Asked {
+            welcome: Welcome::Observe,
+            ..
+        } => "observed by a rule",
         Answer::Contradiction if world.configured => "contradiction: no class",
         Answer::Contradiction => "contradiction: no settings",
     }];

@@ -225,7 +225,7 @@ fn config(world: &World) -> Config {
         user_slice_level: u32::try_from(level).unwrap(),
         syn_count: 0,
         uid_ranges: u32::try_from(world.gated.len()).unwrap(),
-        reserved: 0,
+        observes: u32::from(world.observes),
         search: Search::default(),
         uids,
     }
@@ -274,6 +274,7 @@ fn number(welcome: Welcome) -> u32 {
         Welcome::Deny => first::DENY,
         Welcome::Hold => first::HOLD,
         Welcome::Reject => first::REJECT,
+        Welcome::Observe => first::OBSERVE,
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) enum Welcome {
     Deny,
     Hold,
     Reject,
+    /// Passes, and is told of.
+    Observe,
 }
 
 /// Everything that a decision may depend on.
@@ -78,6 +80,8 @@ pub(crate) struct World {
     pub(crate) gated: Vec<(u32, u32)>,
     /// Depth and id of `user.slice`, if the host has one.
     pub(crate) user_slice: Option<(usize, u64)>,
+    /// The whole policy only looks on.
+    pub(crate) observes: bool,
     /// False until the daemon has said anything.
     pub(crate) configured: bool,
     pub(crate) now: u64,
@@ -156,6 +160,10 @@ impl World {
             Answer::Unprotected | Answer::Exempt { .. } => true,
             // What can't be read may be for another endpoint than the grant's.
             Answer::Granted { .. } => target.port.is_some(),
+            Answer::Asked {
+                welcome: Welcome::Observe,
+                ..
+            } if self.observes || target.port.is_some() => true,
             Answer::Asked { endpoint, .. } => {
                 let own = |given: &&Given| {
                     given.to == Grantee::Socket(actor.socket) && given.endpoint == endpoint
@@ -230,6 +238,9 @@ impl World {
     }
 
     fn welcome_of(&self, subject: u32, endpoint: u32) -> Welcome {
+        if self.observes {
+            return Welcome::Observe;
+        }
         if subject == NOBODY_KNOWN {
             return Welcome::Hold;
         }

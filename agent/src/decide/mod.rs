@@ -16,11 +16,11 @@ pub use answer::{
     KeepPermit, ObservePermit, Offer, Question,
 };
 
-use crate::clock::BootTime;
+use crate::clock::{BootTime, WallTime};
 use crate::ids::{ElevationId, Uid};
 use crate::policy::{
-    Action, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, Policy, Rule, Terms,
-    Unknown, evaluate_with,
+    Action, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, OnlyTime, Policy,
+    Rule, Terms, Unknown, evaluate_with,
 };
 
 /// An elevation of the subject, proven since this machine booted.
@@ -129,6 +129,18 @@ fn find<'p>(
 ) -> Evaluation<'p> {
     let Question { subject, endpoint } = question;
     evaluate_with(policy, &Matcher::new(names), facts, endpoint, subject, None)
+}
+
+/// True if the policy only observes what a subject does there, whatever they run: the gate lets
+/// all of it through.
+#[must_use]
+pub fn observes(policy: &Policy, names: &dyn Names, question: Question, at: WallTime) -> bool {
+    if policy.mode == Mode::Observe {
+        return true;
+    }
+    let found = find(policy, names, question, &OnlyTime(at.into()));
+    let depends = found.varies || found.until.is_some() || !found.doubts.is_empty();
+    !depends && found.observed.is_some_and(Rule::is_unconditional)
 }
 
 /// Decides what becomes of a connection to an endpoint that is older than its protection: it

@@ -17,7 +17,7 @@ use super::policy::user_slice;
 use super::{Pipeline, StageError};
 use crate::audit::{self, CloseReason, Event};
 use crate::clock::Now;
-use crate::decide::{KeepPermit, decide_existing};
+use crate::decide::{KeepPermit, Question, decide_existing, observes};
 use crate::ids::{EndpointId, Uid};
 use crate::policy::Endpoint;
 use crate::sys::netns::{NetNs, NetNsId, run_inside};
@@ -202,11 +202,22 @@ impl Pipeline {
             {
                 Verdict::Leave
             }
+            None | Some(verdict::EXEMPT) if self.only_observes(subject, endpoint.id, now) => {
+                Verdict::Leave
+            }
             None | Some(verdict::EXEMPT) => {
                 decide_existing(endpoint).map_or(Verdict::Close, Verdict::Keep)
             }
             Some(_) => Verdict::Close,
         }
+    }
+
+    /// True if the policy lets everybody through here, whatever they run.
+    fn only_observes(&self, subject: Option<Uid>, endpoint: EndpointId, now: Now) -> bool {
+        subject.is_some_and(|subject| {
+            let question = Question { subject, endpoint };
+            observes(&self.policy, &self.names, question, now.wall)
+        })
     }
 
     /// Remembers a connection under its grant, so that it ends at once when the grant does.

@@ -32,7 +32,7 @@ fn unknown<T>() -> Fact<T> {
 
 impl Facts for ConnectionFacts<'_> {
     fn at(&self) -> Timestamp {
-        Timestamp::from_nanosecond(i128::from(self.now.wall.0)).unwrap_or_default()
+        self.now.wall.into()
     }
     fn program(&self) -> Fact<ProgramFacts> {
         let program = self.process()?.program.as_ref();

@@ -77,6 +77,8 @@ pub struct Pipeline {
     gated: Vec<UidRange>,
     policy: Policy,
     max_hold: Duration,
+    /// True if the policy in the kernel only observes.
+    observes: bool,
     names: Remembered<SystemNames>,
     /// When the names of users were last forgotten.
     named: BootTime,

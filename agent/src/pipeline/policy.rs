@@ -63,6 +63,7 @@ impl Pipeline {
         }
         self.gate.protect(tables)?;
         self.max_hold = tables.max_hold;
+        self.observes = tables.observes;
         self.gated = policy::gated_uids(
             &self.settings.gated_uids,
             Path::new(policy::SUBUID),
@@ -284,7 +285,7 @@ impl Pipeline {
             user_slice_level,
             syn_count: syn_count(self.max_hold, linear_timeouts()),
             uid_ranges: u32::try_from(self.gated.len()).unwrap_or(0),
-            reserved: 0,
+            observes: u32::from(self.observes),
             search: Search::default(),
             uids,
         }

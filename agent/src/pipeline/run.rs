@@ -165,6 +165,7 @@ impl Pipeline {
             settings,
             policy: loaded.policy,
             max_hold: tables.max_hold,
+            observes: tables.observes,
             names,
             named: now.boot,
             hierarchy,

@@ -30,6 +30,8 @@ pub struct KernelTables {
     /// for everybody, and one for each user for whom something else holds. It only saves
     /// time: the daemon decides anew, and only a refusal is final.
     pub first: Vec<(FirstKey, u32)>,
+    /// True if everybody gets through, and only what would have happened is wanted.
+    pub observes: bool,
     /// Longest time for which a connection may have to be held.
     pub max_hold: Duration,
     /// Names that could not be looked up. Where they matter, the daemon is asked instead of
@@ -71,6 +73,7 @@ pub fn compile(policy: &Policy, names: &dyn Names) -> Result<KernelTables, Compi
         nat64: policy.nat64.clone(),
         classes: Vec::new(),
         first: Vec::new(),
+        observes: policy.mode == Mode::Observe,
         max_hold: max_hold(&policy.rules),
         problems: Vec::new(),
     };
@@ -154,10 +157,6 @@ fn add_first(tables: &mut KernelTables, policy: &Policy, names: &dyn Names) {
             let endpoint = endpoint.id.0;
             tables.first.push((FirstKey { endpoint, uid }, mode));
         };
-        if policy.mode == Mode::Observe {
-            add(UID_ANY, first::OBSERVE);
-            continue;
-        }
         let mut named = Named::default();
         for rule in policy.rules_of(endpoint.id) {
             named.add(rule, &matcher, names);
