@@ -103,6 +103,8 @@ pub enum Event {
     Connections(Connections),
     /// A grant reached its end.
     GrantExpired(GrantEnd),
+    /// The one connection that a grant was for is over.
+    GrantSpent(GrantEnd),
     /// A grant was ended early.
     GrantRevoked {
         /// The grant.

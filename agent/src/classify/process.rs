@@ -132,7 +132,7 @@ impl Process {
             PidFdError::Gone(pid) => Gone::Exited(pid),
             error => Gone::PidFd(error),
         })?;
-        let read = Self::read(procfs, attempt, pidfd, descriptors);
+        let read = Self::read(procfs, (pid, attempt.tid), pidfd, descriptors);
         let process = read.map_err(Gone::Unreadable)?;
         // Alive now means alive all the time since the pidfd was opened: what was read in
         // between was this process's. Started before the attempt means it is the one.
@@ -141,6 +141,38 @@ impl Process {
         }
         process.made(attempt)?;
         Ok(process)
+    }
+
+    /// Looks at the process that has this id now, as one that holds a socket.
+    ///
+    /// # Errors
+    /// If it can't be looked at, or has ended.
+    pub fn holding(procfs: &ProcFs, pid: u32) -> Result<Self, Gone> {
+        let mut descriptors = Descriptors::default();
+        let pidfd = descriptors.process(pid).map_err(|error| match error {
+            PidFdError::Gone(pid) => Gone::Exited(pid),
+            error => Gone::PidFd(error),
+        })?;
+        let read = Self::read(procfs, (pid, pid), pidfd, &mut descriptors);
+        let process = read.map_err(Gone::Unreadable)?;
+        if process.pidfd.is_alive() {
+            Ok(process)
+        } else {
+            Err(Gone::Exited(pid))
+        }
+    }
+
+    /// Looks again at a process.
+    ///
+    /// # Errors
+    /// If it can't be looked at, or has ended.
+    pub fn again(procfs: &ProcFs, id: ProcessId) -> Result<Self, Gone> {
+        let process = Self::holding(procfs, id.pid)?;
+        if process.id() == id {
+            Ok(process)
+        } else {
+            Err(Gone::Reused(id.pid))
+        }
     }
 
     /// Checks that it is the process of this attempt, if it was alive after the attempt.
@@ -159,11 +191,10 @@ impl Process {
 
     fn read(
         procfs: &ProcFs,
-        attempt: &Attempt,
+        (pid, tid): (u32, u32),
         pidfd: Arc<PidFd>,
         descriptors: &mut Descriptors,
     ) -> Result<Self, ProcError> {
-        let pid = attempt.pid;
         let stat = procfs.stat(pid)?;
         let uids = procfs.uids(pid)?;
         let cgroup = procfs.cgroup(pid).ok();
@@ -179,7 +210,7 @@ impl Process {
             unit: cgroup.as_deref().and_then(unit_of),
             cgroup,
             terminal: procfs.terminal_of(pid),
-            netns: descriptors.netns(procfs, pid, attempt.tid).ok(),
+            netns: descriptors.netns(procfs, pid, tid).ok(),
             started: stat.started,
             comm: stat.comm,
         })

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stile_common::{Attempt, GrantKey};
+use stile_common::GrantKey;
 
 use super::Grant;
-use crate::classify::Process;
+use crate::classify::{Process, ProcessId};
 use crate::clock::BootTime;
 use crate::ids::{GrantId, SocketCookie, Uid};
 use crate::sys::netns::NetNs;
@@ -45,8 +45,8 @@ pub struct Live {
     pub grant: Grant,
     /// Its connections, each with its network namespace where that isn't the daemon's.
     pub flows: HashMap<SocketCookie, Option<Arc<NetNs>>>,
-    /// What made its one connection, if it is for one.
-    pub attempt: Option<Attempt>,
+    /// What made its one connection, if it is for one and that is known.
+    pub maker: Option<ProcessId>,
     /// Who is told before it ends, if its rule says that somebody is.
     witnesses: Vec<Witness>,
     warned: bool,
@@ -61,7 +61,7 @@ impl Live {
         Self {
             grant,
             flows: HashMap::new(),
-            attempt: None,
+            maker: None,
             witnesses: Vec::new(),
             warned: false,
             details: (DETAILED, BootTime(0)),
@@ -95,7 +95,7 @@ impl Grants {
         let mut live = Live::new(grant);
         if let Some(old) = old {
             live.flows = old.flows;
-            live.attempt = old.attempt;
+            live.maker = old.maker;
             live.witnesses = old.witnesses;
         }
         self.live.insert(id, live);
@@ -125,11 +125,11 @@ impl Grants {
     }
 
     /// Remembers what made the one connection that a grant is for.
-    pub fn set_attempt(&mut self, id: GrantId, attempt: &Attempt) {
+    pub fn set_maker(&mut self, id: GrantId, maker: Option<ProcessId>) {
         if let Some(live) = self.live.get_mut(&id)
             && live.grant.terms().alone
         {
-            live.attempt = Some(*attempt);
+            live.maker = maker;
         }
     }
 

@@ -9,6 +9,7 @@ use tracing::info;
 use super::existing::is_kept_entry;
 use super::{Pipeline, StageError};
 use crate::audit::Event;
+use crate::classify::{Process, ProcessId};
 use crate::clock::Now;
 use crate::decide::Question;
 use crate::grant::Grant;
@@ -39,11 +40,22 @@ impl Pipeline {
                 Some((found.socket.cookie, subject))
             })
             .collect();
+        let any_single = grants.iter().any(|(key, _)| key.scope == scope::SOCKET);
+        let holders = if any_single {
+            self.holders(&found)
+        } else {
+            HashMap::new()
+        };
         for (key, value) in grants {
-            match self.judge_found(&key, &value, &owners, now) {
+            let maker = (key.scope == scope::SOCKET)
+                .then(|| holders.get(&SocketCookie(key.id)).copied())
+                .flatten();
+            match self.judge_found(&key, &value, &owners, maker, now) {
                 Found::Live(grant) => {
                     info!(grant = %grant.id(), uid = %grant.subject(), "adopted a grant");
+                    let id = grant.id();
                     self.grants.insert(grant);
+                    self.grants.set_maker(id, maker);
                 }
                 Found::Kept => {}
                 Found::Unjustified => {
@@ -68,6 +80,7 @@ impl Pipeline {
         key: &GrantKey,
         value: &GrantValue,
         owners: &HashMap<SocketCookie, Uid>,
+        maker: Option<ProcessId>,
         now: Now,
     ) -> Found {
         if is_kept_entry(key, value) {
@@ -87,7 +100,8 @@ impl Pipeline {
             subject: owner,
             endpoint: EndpointId(key.endpoint),
         };
-        let Some(terms) = self.terms_for(question, None, now) else {
+        let process = maker.and_then(|id| Process::again(&self.procfs, id).ok());
+        let Some(terms) = self.terms_for(question, process.as_ref(), now) else {
             return Found::Unjustified;
         };
         // What is given to each connection by itself was never given to all of them.

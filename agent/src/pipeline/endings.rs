@@ -14,6 +14,7 @@ use super::sockets::Parked;
 use super::{Pipeline, Problem, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, Passage, micros};
 use crate::challenge::{Waiting, Withdrawn};
+use crate::classify::Process;
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
@@ -110,7 +111,8 @@ impl Pipeline {
             if let Some(grant) = grant.filter(|_| waiting.is_parked()) {
                 let netns = self.foreign_netns(&waiting.facts);
                 self.grants.add_flow(grant, waiting.cookie(), netns.clone());
-                self.grants.set_attempt(grant, &waiting.facts.attempt);
+                let process = waiting.facts.process();
+                self.grants.set_maker(grant, process.map(Process::id));
                 self.grants
                     .add_witness(grant, || witness_of(&waiting.facts));
                 parked.push(Parked::new(&mut waiting, netns));
@@ -241,6 +243,7 @@ impl Pipeline {
         }
         self.sockets.tidy(now.boot);
         if whole {
+            self.end_spent(now);
             self.note(now, []);
             self.report_flood(now);
             self.report_faults(now);

@@ -7,6 +7,7 @@
 //! (promises S5 and S6); whatever fails on the way is refused (promise S4).
 
 mod adopt;
+mod alone;
 mod answers;
 mod attempts;
 mod endings;
@@ -107,6 +108,8 @@ pub struct Pipeline {
     known_own_faults: [u64; faults::OWN.len()],
     /// When floods and faults were last written down, and the log flushed.
     looked: BootTime,
+    /// When connections that are over were last looked for.
+    swept: BootTime,
     /// When the ring of connections under a grant is to be read.
     flows_due: BootTime,
     ledger: Ledger,

@@ -16,7 +16,7 @@ use super::sockets::Parked;
 use super::{Pipeline, Problem};
 use crate::audit::{ChallengeOutcome, CloseReason, Event};
 use crate::challenge::Waiting;
-use crate::classify::{Classified, Process};
+use crate::classify::Process;
 use crate::clock::Now;
 use crate::config::Settings;
 use crate::decide::{Question, offered};
@@ -145,11 +145,10 @@ impl Pipeline {
                 subject: live.grant.subject(),
                 endpoint: live.grant.target().endpoint,
             };
-            let facts = live
-                .attempt
-                .map(|attempt| self.classifier.classify(&attempt, now.boot));
-            let process = facts.as_ref().and_then(Classified::process);
-            let terms = self.terms_for(question, process, now);
+            let process = live
+                .maker
+                .and_then(|id| Process::again(&self.procfs, id).ok());
+            let terms = self.terms_for(question, process.as_ref(), now);
             let (earlier, expires) = (live.grant.terms(), live.grant.expires());
             if terms.is_some_and(|terms| terms.uphold(earlier, expires)) {
                 self.grants.restore(live);

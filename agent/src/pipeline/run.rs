@@ -183,6 +183,7 @@ impl Pipeline {
             unwritten: 0,
             known_own_faults: [0; super::faults::OWN.len()],
             looked: now.boot,
+            swept: now.boot,
             flows_due: now.boot,
             stirred: false,
             busy: 0,

@@ -10,6 +10,7 @@ pub mod bpf_link;
 pub mod cgroup;
 pub mod features;
 pub mod file;
+pub mod holders;
 pub mod memory;
 pub mod netns;
 pub mod pidfd;
