@@ -108,6 +108,8 @@ pub struct ChallengeView {
     pub pid: u32,
     /// The program that started it and where, as `bash on pts/3`; escaped.
     pub parent: String,
+    /// What is unusual, or could not be told: why the user is asked for so much.
+    pub reasons: Vec<String>,
     /// How many connections wait on it.
     pub waiting: u32,
     /// What an answer grants: `this connection` or `prod-db for 15m`.
@@ -142,12 +144,15 @@ pub struct GrantView {
 pub struct StatusView {
     /// The daemon's version.
     pub version: String,
-    /// `enforcing`, or what keeps it from that.
+    /// `enforcing`; `observing` if the policy only wants to know what would happen; or what keeps
+    /// it from that.
     pub state: String,
     /// Where the hooks are attached.
     pub cgroup: String,
     /// First 16 hex digits of the policy's SHA-256.
     pub policy: String,
+    /// When it was loaded: RFC 3339 in UTC.
+    pub policy_loaded: String,
     /// How many endpoints are protected.
     pub endpoints: u32,
     /// How many rules there are.

@@ -112,6 +112,8 @@ pub struct Challenge {
     pub terms: Terms,
     /// The connections that wait, the first of which raised it. Never empty.
     pub waiting: Vec<Waiting>,
+    /// What is unusual about the first connection, or could not be told of it: for people.
+    pub reasons: Vec<String>,
     /// When it was raised.
     pub since: BootTime,
 }
@@ -171,6 +173,7 @@ impl Challenges {
         key: ChallengeKey,
         terms: Terms,
         waiting: Waiting,
+        reasons: Vec<String>,
         now: BootTime,
     ) -> Result<Admission, (&'static str, Box<Waiting>)> {
         if let Some(reason) = self.refusal(&key, now) {
@@ -192,6 +195,7 @@ impl Challenges {
             key,
             terms,
             waiting: vec![waiting],
+            reasons,
             since: now,
         };
         self.pending.insert(id, challenge);

@@ -162,9 +162,13 @@ fn block(challenge: &ChallengeView) -> String {
         challenge.id,
         duration(challenge.seconds_left)
     );
+    let because = match challenge.reasons.as_slice() {
+        [] => String::new(),
+        reasons => format!("\n  because      {}", escape(&reasons.join("; "))),
+    };
     format!(
         "{}\n  program      {}\n  pid          {}, started by {}\n  destination  {}\n  \
-         endpoint     {}\n  rule         {}\n  waiting      {}\n  a code gives {}",
+         endpoint     {}\n  rule         {}{because}\n  waiting      {}\n  a code gives {}",
         styled(HEAD, &head),
         escape(&challenge.program),
         challenge.pid,
@@ -193,6 +197,7 @@ mod tests {
             program: "/usr/bin/psql".into(),
             pid: 4242,
             parent: "bash on pts/3".into(),
+            reasons: Vec::new(),
             waiting: 2,
             grants: "prod-db for 15m".into(),
             seconds_left: 58,

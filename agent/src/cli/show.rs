@@ -54,7 +54,7 @@ pub(super) async fn grants(format: Format) -> Result<Exit, Failure> {
 }
 
 fn is_well(status: &StatusView) -> bool {
-    status.state == "enforcing" && status.problems.is_empty()
+    matches!(status.state.as_str(), "enforcing" | "observing") && status.problems.is_empty()
 }
 
 fn status_text(status: &StatusView) -> String {
@@ -65,12 +65,13 @@ fn status_text(status: &StatusView) -> String {
         "not enrolled; run `stile enroll`"
     };
     let mut text = format!(
-        "{}\n  you        {enrolled}\n  policy     {} ({} endpoints, {} rules)\n  \
+        "{}\n  you        {enrolled}\n  policy     {} ({} endpoints, {} rules), loaded {}\n  \
          cgroup     {}\n  pending    {}\n  grants     {}\n  version    {}",
         styled(style, &escape(&status.state)),
         escape(&status.policy),
         status.endpoints,
         status.rules,
+        escape(&status.policy_loaded),
         escape(&status.cgroup),
         status.pending,
         status.grants,
@@ -186,6 +187,7 @@ mod tests {
             program: "/usr/bin/psql".into(),
             pid: 4242,
             parent: "bash on pts/3".into(),
+            reasons: Vec::new(),
             waiting: 1,
             grants: "prod-db for 15m".into(),
             seconds_left: 58,
@@ -198,6 +200,7 @@ mod tests {
             state: "enforcing".into(),
             cgroup: "/sys/fs/cgroup".into(),
             policy: "0123456789abcdef".into(),
+            policy_loaded: "2026-01-05T03:00:00Z".into(),
             endpoints: 3,
             rules: 5,
             pending: 1,
@@ -263,7 +266,7 @@ mod tests {
         assert_eq!(
             strip_str(&text).to_string(),
             "enforcing\n  you        enrolled\n  \
-             policy     0123456789abcdef (3 endpoints, 5 rules)\n  \
+             policy     0123456789abcdef (3 endpoints, 5 rules), loaded 2026-01-05T03:00:00Z\n  \
              cgroup     /sys/fs/cgroup\n  pending    1\n  grants     2\n  version    0.1.0"
         );
     }

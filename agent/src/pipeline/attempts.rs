@@ -253,6 +253,7 @@ impl Pipeline {
         let deadline = facts.at.after(hold);
         let flow = self.flow(&facts);
         let (rule, subject) = (key.rule.to_string(), key.subject);
+        let reasons = grounds.reasons();
         let decision = Event::Decision(audit::Decision {
             outcome: DecisionOutcome::Challenge,
             rule: Some(rule.clone()),
@@ -267,7 +268,10 @@ impl Pipeline {
             watch,
         };
         let realm = key.realm.to_string();
-        match self.challenges.admit(key, terms, waiting, now.boot) {
+        match self
+            .challenges
+            .admit(key, terms, waiting, reasons, now.boot)
+        {
             Ok(Admission::Joined(id)) => {
                 debug!(challenge = %id, "another connection waits");
                 self.audit.append(&audit::Record::new(now, decision))?;
@@ -411,5 +415,15 @@ impl Grounds {
             risk: decided.risk.clone(),
             doubts: doubts.map(|(rule, why)| format!("{rule}: {why}")).collect(),
         }
+    }
+
+    /// For people: most points first.
+    fn reasons(&self) -> Vec<String> {
+        let mut risk = self.risk.clone();
+        risk.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
+        let risk = risk
+            .into_iter()
+            .map(|(name, points)| format!("{name} (+{points})"));
+        risk.chain(self.doubts.iter().cloned()).collect()
     }
 }

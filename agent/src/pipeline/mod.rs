@@ -40,7 +40,7 @@ use tracing::{error, info, warn};
 use crate::audit::{AuditLog, Event};
 use crate::challenge::{Challenges, ExitWatch};
 use crate::classify::{Classified, Classifier, Disposition, ProcFs, ProcessId};
-use crate::clock::{self, BootTime, Now};
+use crate::clock::{self, BootTime, Now, WallTime};
 use crate::config::Settings;
 use crate::grant::Grants;
 use crate::ids::{EndpointId, Uid};
@@ -77,6 +77,8 @@ pub struct Pipeline {
     /// The gated uids of the settings, and their subordinate ones.
     gated: Vec<UidRange>,
     policy: Policy,
+    /// When it was loaded.
+    loaded: WallTime,
     max_hold: Duration,
     /// True if the policy in the kernel only observes.
     observes: bool,

@@ -119,6 +119,7 @@ impl Pipeline {
             return Err(refused);
         }
         self.policy = loaded.policy;
+        self.loaded = Self::now().wall;
         Ok(())
     }
 

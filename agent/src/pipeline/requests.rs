@@ -80,12 +80,15 @@ impl Pipeline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state: if blocked {
                 "enforcing, granting nothing"
+            } else if self.observes {
+                "observing"
             } else {
                 "enforcing"
             }
             .to_owned(),
             cgroup: self.options.cgroup.display().to_string(),
             policy: self.policy.version.to_string(),
+            policy_loaded: format!("{:.0}", jiff::Timestamp::from(self.loaded)),
             endpoints: count(self.policy.endpoints.len()),
             rules: count(self.policy.rules.len()),
             pending: count(self.challenges.len()),
@@ -125,6 +128,7 @@ impl Pipeline {
                 || "a process that has ended".to_owned(),
                 |process| process.origin(),
             ),
+            reasons: challenge.reasons.clone(),
             waiting: count(challenge.waiting.len()),
             seconds_left: seconds_up(challenge.deadline().since(now.boot)),
         })

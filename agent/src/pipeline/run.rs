@@ -164,6 +164,7 @@ impl Pipeline {
             gated: settings.gated_uids.clone(),
             settings,
             policy: loaded.policy,
+            loaded: now.wall,
             max_hold: tables.max_hold,
             observes: tables.observes,
             names,

@@ -13,7 +13,7 @@ fn an_unmodified_psql_waits_for_a_code_then_gets_its_rows_until_the_grant_runs_o
         return cannot_run("there is no PostgreSQL");
     }
     let postgres = Postgres::start();
-    let host = Host::builder().ttl("3s").build();
+    let host = Host::builder().ttl("8s").build();
     let authenticator = host.enroll(ALICE);
     let mut psql = host.psql(ALICE, "whole-way");
     psql.stdin(Stdio::piped());
