@@ -170,7 +170,7 @@ impl Window {
             .and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok());
         let ambiguous = time.map(|time| self.zone.to_ambiguous_timestamp(date.to_datetime(time)));
         ambiguous.into_iter().flat_map(|instant| {
-            let both = [instant.clone().earlier(), instant.later()];
+            let both = [instant.earlier(), instant.later()];
             both.into_iter().filter_map(Result::ok)
         })
     }

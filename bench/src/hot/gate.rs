@@ -103,7 +103,7 @@ pub(super) fn judge(policy: &Policy, count: u64) -> Result<()> {
             user_slice_level: 1,
             syn_count: 0,
             uid_ranges: 1,
-            reserved: 0,
+            observes: 0,
             search: Search {
                 v4: search::FILTERED,
                 ..Search::default()

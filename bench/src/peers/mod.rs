@@ -6,6 +6,7 @@
 //! where the scheduler has put them. It is kind to them: to wake a program on another processor
 //! takes longer, in a virtual machine by tens of microseconds.
 
+pub(crate) mod empty;
 pub(crate) mod haproxy;
 pub(crate) mod nfqueue;
 pub(crate) mod nftables;

@@ -11,7 +11,7 @@ use stile_tests::{ALICE, Host};
 use super::{Question, Run, Section, caught};
 use crate::contest::{Contest, tried};
 use crate::lane::{Lane, NO_AGENT, STILE};
-use crate::peers::nftables;
+use crate::peers::{empty, nftables};
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Row, Table};
 use crate::say;
@@ -110,6 +110,11 @@ pub(super) fn protecting(prefixes: &Prefixes, rule: &str) -> Result<Host> {
 /// Who connects beside that many prefixes. The baseline is first.
 fn lanes(run: &mut Run, host: &Host, prefixes: &Prefixes, beside: &str) -> Result<Vec<Lane>> {
     let mut lanes = vec![Lane::free(NO_AGENT, ALICE)?, Lane::gated(host, ALICE)?];
+    // It has nothing to look anything up in: once is enough.
+    if prefixes.all().len() == SIZES[0].0 {
+        let floor = empty::hook(Lane::free(NO_AGENT, ALICE)?);
+        lanes.extend(run.invites(TABLE, empty::WHO, floor));
+    }
     let filtered = match run.quick && prefixes.all().len() > MOST_IN_QUICK {
         true => Err(anyhow!("a full run waits until it has loaded that many")),
         false => nftables::filter(Lane::free(NO_AGENT, ALICE)?, prefixes.all()),

@@ -10,7 +10,7 @@ use super::connect::{ROTATING, protecting};
 use super::{Question, Run, Section};
 use crate::contest::{Contest, ensure_granted, settle, tried};
 use crate::lane::{Lane, NO_AGENT, STILE};
-use crate::peers::{nfqueue, opensnitch, seccomp};
+use crate::peers::{empty, nfqueue, opensnitch, seccomp};
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Goal, Table};
 use crate::worker::{PORT, Protocol};
@@ -38,6 +38,8 @@ fn run(run: &mut Run) -> Result<()> {
         let host = protecting(&prefixes, "action = \"allow\"\nttl = \"1h\"")?;
         let addresses = prefixes.inside(ROTATING);
         let mut lanes = vec![Lane::free(NO_AGENT, ALICE)?, Lane::gated(&host, ALICE)?];
+        let floor = empty::hook(Lane::free(NO_AGENT, ALICE)?);
+        lanes.extend(run.invites(TABLE, empty::WHO, floor));
         lanes.extend(watched(run, SocketAddr::new(addresses[0], PORT))?);
         let mut contest = Contest::new(lanes)?;
         for (pattern, addresses) in [("hot", &addresses[..1]), ("rotating", &addresses[..])] {
@@ -49,7 +51,7 @@ fn run(run: &mut Run) -> Result<()> {
             // The round before the first one, which isn't counted, waits for the grant.
             let measured = contest.measure(run.rounds(21), &lists, |worker, (list, who)| {
                 let count = match *who {
-                    NO_AGENT | STILE => BLOCK,
+                    NO_AGENT | STILE | empty::WHO => BLOCK,
                     _ => PEERS_BLOCK,
                 };
                 let mut sample = worker.connect(Protocol::Tcp, *list, count)?;

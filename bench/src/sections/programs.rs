@@ -2,7 +2,6 @@
 //! The kernel's side alone: how large the gate's programs are, and how long one call takes, as
 //! the kernel itself tells (`struct bpf_prog_info` in its include/uapi/linux/bpf.h).
 
-mod empty;
 mod loaded;
 
 use std::net::SocketAddr;
@@ -11,13 +10,13 @@ use anyhow::Result;
 use aya::sys::{Stats, enable_stats};
 use stile_tests::{ALICE, Host, ROOT, User};
 
-use self::empty::Empty;
 use self::loaded::Loaded;
 use super::connect::{ROTATING, protecting};
 use super::reply::{guarding_the_door, with_server};
 use super::{Run, Section, caught};
 use crate::contest::Contest;
 use crate::lane::{DOOR, Lane, STILE};
+use crate::peers::empty::Empty;
 use crate::prefixes::{Family, Prefixes};
 use crate::report::{Row, Table};
 use crate::rounds::Sample;
@@ -160,7 +159,7 @@ impl Pair {
     ) -> Result<Self> {
         let free = Lane::free("an empty program", user)?;
         let empty = Empty::attach(hook, &free.cgroup)?;
-        let programs = [empty.program()?, Loaded::on(host, hook)?];
+        let programs = [Loaded::new(empty.info()?), Loaded::on(host, hook)?];
         let lanes = vec![furnish(free)?, furnish(Lane::gated(host, user)?)?];
         Ok(Self {
             contest: Contest::new(lanes)?,

@@ -10,7 +10,7 @@ use super::reply::{guarding_the_door, with_server};
 use super::{Question, Run, Section};
 use crate::contest::{Contest, ensure_granted, tried};
 use crate::lane::{DOOR, Lane, NO_AGENT};
-use crate::peers::haproxy;
+use crate::peers::{empty, haproxy};
 use crate::report::{Goal, Table};
 
 pub(super) const SECTION: Section = Section {
@@ -32,6 +32,9 @@ fn run(run: &mut Run) -> Result<()> {
             with_server(Lane::free(NO_AGENT, ALICE)?)?,
             with_server(Lane::gated(&host, ALICE)?)?,
         ];
+        let floor = Lane::free(NO_AGENT, ALICE).and_then(with_server);
+        let floor = floor.and_then(empty::hook);
+        lanes.extend(run.invites(TABLE, empty::WHO, floor));
         // Nobody sends what isn't protected through a relay.
         if to.is_none() {
             lanes.extend(relays(run)?);

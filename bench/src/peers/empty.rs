@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Programs that let everything pass at once: what calling and counting alone take.
+//! The floor under every agent that hooks in where stile does: programs that let everything pass
+//! at once. What they take, the kernel takes for calling anything there at all.
 
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr};
+use aya::programs::{
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramInfo,
+};
 
-use super::loaded::Loaded;
+use crate::lane::Lane;
 
 /// `r0 = 1; exit` (Documentation/bpf/standardization/instruction-set.rst).
 const PASS: [u8; 16] = [0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
@@ -16,14 +19,33 @@ const PASS: [u8; 16] = [0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 /// The program's name.
 const NAME: &str = "empty";
 
+/// Its name in the tables.
+pub(crate) const WHO: &str = "empty hooks";
+
+/// Where stile has programs that a TCP connection meets.
+const HOOKS: [&str; 4] = ["connect4", "connect6", "egress", "ingress"];
+
+/// Puts one on each hook of the lane's cgroup.
+///
+/// # Errors
+/// If the kernel refuses them.
+pub(crate) fn hook(mut lane: Lane) -> Result<Lane> {
+    for hook in HOOKS {
+        lane.keeps
+            .push(Box::new(Empty::attach(hook, &lane.cgroup)?));
+    }
+    lane.who = WHO;
+    Ok(lane)
+}
+
 /// Such a program on a hook. It is taken off when this is dropped.
-pub(super) struct Empty {
+pub(crate) struct Empty {
     ebpf: Ebpf,
 }
 
 impl Empty {
     /// Puts one on `connect4`, `connect6`, `egress` or `ingress` of a cgroup.
-    pub(super) fn attach(hook: &str, cgroup: &Path) -> Result<Self> {
+    pub(crate) fn attach(hook: &str, cgroup: &Path) -> Result<Self> {
         let file = File::open(cgroup).with_context(|| format!("{}", cgroup.display()))?;
         let direction = match hook {
             "egress" => Some(CgroupSkbAttachType::Egress),
@@ -51,14 +73,13 @@ impl Empty {
         Ok(Self { ebpf })
     }
 
-    /// The program, for its numbers.
-    pub(super) fn program(&self) -> Result<Loaded> {
-        let info = match self.ebpf.program(NAME) {
-            Some(aya::programs::Program::CgroupSkb(program)) => program.info()?,
-            Some(aya::programs::Program::CgroupSockAddr(program)) => program.info()?,
+    /// What the kernel says of the program.
+    pub(crate) fn info(&self) -> Result<ProgramInfo> {
+        match self.ebpf.program(NAME) {
+            Some(Program::CgroupSkb(program)) => Ok(program.info()?),
+            Some(Program::CgroupSockAddr(program)) => Ok(program.info()?),
             _ => bail!("the object has no program"),
-        };
-        Ok(Loaded::new(info))
+        }
     }
 }
 
