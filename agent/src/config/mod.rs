@@ -22,4 +22,4 @@ pub(crate) use collect::{FileId, Findings, Spot};
 pub(crate) use read::{read_text, refuse_untrusted};
 pub(crate) use settings::MAX_UID;
 pub(crate) use suggest::closest;
-pub(crate) use table::{Table, Value, parse};
+pub(crate) use table::{Table, Value, parse, peek};

@@ -22,13 +22,27 @@ pub(crate) fn parse<T>(
     for error in errors {
         findings.syntax_error(file, error.span(), error.message().to_owned());
     }
-    let top = Table {
+    read(top(file, root.get_ref()), findings)
+}
+
+/// The same without a word about lines that are no TOML: for a file that is read once more.
+pub(crate) fn peek<T>(
+    file: FileId,
+    findings: &mut Findings,
+    read: impl FnOnce(Table<'_>, &mut Findings) -> T,
+) -> T {
+    let text = findings.text(file);
+    let (root, _) = DeTable::parse_recoverable(&text);
+    read(top(file, root.get_ref()), findings)
+}
+
+fn top<'a>(file: FileId, table: &'a DeTable<'a>) -> Table<'a> {
+    Table {
         spot: Spot { file, span: 0..0 },
         what: "this file",
-        table: root.get_ref(),
+        table,
         keys: Vec::new(),
-    };
-    read(top, findings)
+    }
 }
 
 /// A value and its place.
@@ -83,6 +97,11 @@ impl<'a> Value<'a> {
             }
             _ => None,
         }
+    }
+
+    /// True if it is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.inner.get_ref(), DeValue::Table(_))
     }
 
     /// A string.
@@ -198,9 +217,14 @@ impl<'a> Table<'a> {
         &self.spot
     }
 
+    /// True if it has no key at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// The value of a key that may be left out.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.know(key);
+        self.learn(key);
         let file = self.spot.file;
         self.table.get(key).map(|inner| Value { file, inner })
     }
@@ -220,7 +244,7 @@ impl<'a> Table<'a> {
 
     /// Reports a key that means nothing here.
     pub(crate) fn refuse(&mut self, key: &'static str, why: &str, findings: &mut Findings) {
-        self.know(key);
+        self.learn(key);
         if let Some((name, _)) = self.table.get_key_value(key) {
             let spot = self.spot_of(name.span());
             findings.error(&spot, format!("`{key}` means nothing here: {why}"));
@@ -249,7 +273,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn know(&mut self, key: &'static str) {
+    /// Takes keys for known that other ones have made useless.
+    pub(crate) fn know(&mut self, keys: &[&'static str]) {
+        keys.iter().for_each(|key| self.learn(key));
+    }
+
+    fn learn(&mut self, key: &'static str) {
         if !self.keys.contains(&key) {
             self.keys.push(key);
         }

@@ -15,10 +15,17 @@ use crate::config::format_duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition(pub Vec<Test>);
 
+impl Condition {
+    /// True if it may hold for one connection and not for another one at the same time.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.0.iter().any(Test::varies)
+    }
+}
+
 /// True if any of them may hold for one connection and not for another one at the same time.
 pub(super) fn vary(when: &[Condition]) -> bool {
-    let mut tests = when.iter().flat_map(|condition| &condition.0);
-    tests.any(Test::varies)
+    when.iter().any(Condition::varies)
 }
 
 /// One condition.

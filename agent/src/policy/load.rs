@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::read::Draft;
 use super::{Policy, PolicyVersion};
 use crate::config::{
-    Diagnostic, Diagnostics, FileId, Findings, Trust, parse, read_text, refuse_untrusted,
+    Diagnostic, Diagnostics, FileId, Findings, Trust, parse, peek, read_text, refuse_untrusted,
 };
 
 /// Most files of a policy. Far more than anybody looks through.
@@ -76,17 +76,26 @@ pub fn load_texts(texts: &[(PathBuf, String)]) -> Result<Loaded, Diagnostics> {
 
 fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Loaded, Diagnostics> {
     let mut draft = Draft::default();
+    // What the defaults say counts in every file, also in those before.
+    for (file, text) in files {
+        if text.contains("defaults") {
+            peek(*file, &mut findings, |top, findings| {
+                draft.read_defaults(top, findings);
+            });
+        }
+    }
     for (file, _) in files {
         parse(*file, &mut findings, |top, findings| {
             draft.read_file(top, findings)
         });
     }
-    let policy = check::check(draft, &mut findings).map(|(endpoints, rules)| Policy {
-        endpoints,
-        rules,
-        risks: Vec::new(),
-        thresholds: Vec::new(),
-        mode: super::Mode::Enforce,
+    let mode = draft.defaults.mode.unwrap_or_default();
+    let policy = check::check(draft, &mut findings).map(|checked| Policy {
+        endpoints: checked.endpoints,
+        rules: checked.rules,
+        risks: checked.risks,
+        thresholds: checked.thresholds,
+        mode,
         nat64: Vec::new(),
         version: PolicyVersion::of(files.iter().map(|(_, text)| &**text)),
     });

@@ -20,6 +20,7 @@ mod program;
 mod read;
 mod risk;
 mod rule;
+mod service;
 mod subordinate;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -47,6 +48,7 @@ pub use rule::{
     Rule, RuleName, Scope, Terms, UserSelector,
 };
 
+pub use service::{SERVICES, Service};
 pub use subordinate::{SUBUID, gated_uids};
 pub use window::{Days, HourSpan, Window};
 

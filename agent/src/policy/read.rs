@@ -2,14 +2,24 @@
 //! Reads the tables of a policy file, each by itself. What they mean together is looked at
 //! when all files are read ([`mod@super::load`]).
 
+mod defaults;
 mod endpoint;
+mod risk;
 mod rule;
 mod user;
+mod when;
 
+pub(super) use defaults::Defaults;
 pub(super) use endpoint::EndpointDraft;
+pub(super) use risk::{RiskDraft, RoleDraft};
 pub(super) use rule::{RuleDraft, Targets};
+pub(super) use user::Who;
 
-use crate::config::{Findings, Spot, Table, Value};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Threshold;
+use crate::config::{Findings, Spot, Table, Value, format_duration, parse_duration};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -21,29 +31,83 @@ pub(super) struct Located<T> {
 /// What the files say, in their order.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// What counts where nothing else is said.
+    pub(super) defaults: Defaults,
+    /// Where that is said.
+    has_defaults: Option<Spot>,
     /// True if any file has the key `endpoint`, whatever is wrong with it.
     pub(super) has_endpoints: bool,
     pub(super) endpoints: Vec<EndpointDraft>,
+    pub(super) roles: Vec<RoleDraft>,
     pub(super) rules: Vec<RuleDraft>,
+    pub(super) risks: Vec<RiskDraft>,
+    /// Those that are sound.
+    pub(super) thresholds: Vec<Threshold>,
 }
 
 impl Draft {
+    /// Adds the defaults of one file, before any file is read: they count in all of them.
+    pub(super) fn read_defaults(&mut self, mut top: Table<'_>, findings: &mut Findings) {
+        let Some(value) = top.take("defaults") else {
+            return;
+        };
+        if let Some(first) = &self.has_defaults {
+            findings
+                .error(&value.spot(), "the defaults are written twice")
+                .see(first, "the first ones")
+                .help("write them once in the whole policy");
+            return;
+        }
+        self.has_defaults = Some(value.spot());
+        if let Some(table) = value.table("the table of defaults", findings) {
+            self.defaults = Defaults::read(table, findings);
+        }
+    }
+
     /// Adds what one file says.
     pub(super) fn read_file(&mut self, mut top: Table<'_>, findings: &mut Findings) {
+        top.know(&["defaults"]);
+        let defaults = &self.defaults;
         self.has_endpoints |= top.take("endpoint").is_some();
         for value in tables(&mut top, "endpoint", findings) {
             if let Some(table) = value.table("an endpoint", findings) {
-                self.endpoints.push(EndpointDraft::read(table, findings));
+                let draft = EndpointDraft::read(table, defaults, findings);
+                self.endpoints.push(draft);
+            }
+        }
+        for value in tables(&mut top, "role", findings) {
+            if let Some(table) = value.table("a role", findings) {
+                self.roles.push(RoleDraft::read(table, findings));
             }
         }
         for value in tables(&mut top, "rule", findings) {
             if let Some(table) = value.table("a rule", findings) {
-                self.rules.push(RuleDraft::read(table, findings));
+                self.rules.push(RuleDraft::read(table, defaults, findings));
             }
         }
-        top.finish(&[("endpoints", "endpoint"), ("rules", "rule")], findings);
+        for value in tables(&mut top, "risk", findings) {
+            if let Some(table) = value.table("a risk", findings) {
+                self.risks.push(RiskDraft::read(table, defaults, findings));
+            }
+        }
+        for value in tables(&mut top, "threshold", findings) {
+            if let Some(table) = value.table("a threshold", findings) {
+                self.thresholds.extend(risk::threshold(table, findings));
+            }
+        }
+        top.finish(&RENAMED, findings);
     }
 }
+
+/// Keys that are easily mistaken.
+const RENAMED: [(&str, &str); 6] = [
+    ("default", "defaults"),
+    ("endpoints", "endpoint"),
+    ("rules", "rule"),
+    ("roles", "role"),
+    ("risks", "risk"),
+    ("thresholds", "threshold"),
+];
 
 fn tables<'a>(top: &mut Table<'a>, key: &'static str, findings: &mut Findings) -> Vec<Value<'a>> {
     let Some(value) = top.take(key) else {
@@ -69,6 +133,36 @@ fn or_default<T>(
 fn each<'a, T>(items: Vec<Value<'a>>, read: impl FnMut(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
     let read: Vec<_> = items.into_iter().map(read).collect();
     read.into_iter().collect()
+}
+
+/// A duration within a range.
+fn duration(
+    value: &Value<'_>,
+    range: RangeInclusive<Duration>,
+    findings: &mut Findings,
+) -> Option<Duration> {
+    let text = value.text("a duration like \"15m\" or \"1h30m\"", findings)?;
+    let duration = match parse_duration(text) {
+        Ok(duration) => duration,
+        Err(error) => {
+            findings
+                .error(&value.spot(), format!("{text:?} is no duration: {error}"))
+                .help("write it as in \"90s\", \"15m\" or \"1h30m\"");
+            return None;
+        }
+    };
+    if !range.contains(&duration) {
+        let (least, most) = (
+            format_duration(*range.start()),
+            format_duration(*range.end()),
+        );
+        findings.error(
+            &value.spot(),
+            format!("{text:?} is out of range: {least} to {most}"),
+        );
+        return None;
+    }
+    Some(duration)
 }
 
 #[cfg(test)]

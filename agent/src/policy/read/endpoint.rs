@@ -3,11 +3,12 @@
 
 use ipnet::IpNet;
 
-use super::{Located, each, or_default};
-use crate::config::{Findings, Spot, Table, Value};
+use super::{Defaults, Located, each, or_default};
+use crate::config::{Findings, Spot, Table, Value, closest};
 use crate::ids::EndpointId;
-use crate::policy::host::parse_host;
-use crate::policy::{Endpoint, EndpointName, Existing, PortSpan, Protocol};
+use crate::policy::host::{parse_host, parse_name};
+use crate::policy::service::{SERVICES, Service, service};
+use crate::policy::{Endpoint, EndpointName, Existing, HostName, PortSpan, Protocol};
 
 const PROTOCOLS: [(&str, Protocol); 3] = [
     ("tcp", Protocol::Tcp),
@@ -15,7 +16,8 @@ const PROTOCOLS: [(&str, Protocol); 3] = [
     ("any", Protocol::Any),
 ];
 
-const EXISTING: [(&str, Existing); 2] = [("close", Existing::Close), ("keep", Existing::Keep)];
+pub(super) const EXISTING: [(&str, Existing); 2] =
+    [("close", Existing::Close), ("keep", Existing::Keep)];
 
 /// Keys that are easily mistaken.
 const RENAMED: [(&str, &str); 6] = [
@@ -33,55 +35,139 @@ pub(in crate::policy) struct EndpointDraft {
     pub(in crate::policy) spot: Spot,
     /// What is written as its name, whether or not it is one.
     pub(in crate::policy) name: Option<Located<String>>,
-    /// Its hosts, those that are ones.
+    /// Its networks, those that are ones.
     pub(in crate::policy) hosts: Vec<Located<IpNet>>,
     /// The endpoint, if nothing was wrong with it.
     pub(in crate::policy) endpoint: Option<Endpoint>,
 }
 
 impl EndpointDraft {
-    pub(super) fn read(mut table: Table<'_>, findings: &mut Findings) -> Self {
+    pub(super) fn read(mut table: Table<'_>, defaults: &Defaults, findings: &mut Findings) -> Self {
         let written = table.require("name", findings);
         let name = written.and_then(|value| name(&value, findings));
-        let hosts = table.require("hosts", findings);
-        let hosts = hosts.and_then(|value| hosts_of(&value, findings));
-        let ports = table.require("ports", findings);
-        let ports = ports.and_then(|value| ports_of(&value, findings));
-        let protocol = or_default(table.take("protocol"), Protocol::Tcp, |value| {
-            value.word(&PROTOCOLS, findings)
-        });
-        let existing = or_default(table.take("existing"), Existing::Close, |value| {
+        let service = match table.take("service") {
+            Some(value) => service_of(&value, findings).map(Some),
+            None => Some(None),
+        };
+        let preset = service.flatten();
+        let always = preset.is_some_and(|preset| !preset.hosts.is_empty());
+        let hosts = if always {
+            table.take("hosts")
+        } else {
+            table.require("hosts", findings)
+        };
+        let hosts = match (hosts, preset) {
+            (Some(value), _) => hosts_of(&value, findings),
+            (None, Some(preset)) if always => Some(hosts_of_service(preset, table.spot())),
+            (None, _) => None,
+        };
+        let (ports, protocol) = match (service, preset) {
+            (_, Some(preset)) => {
+                for key in ["ports", "protocol"] {
+                    let why = format!("the service {:?} has its own", preset.name);
+                    table.refuse(key, &why, findings);
+                }
+                (Some(preset.spans().collect()), Some(preset.protocol))
+            }
+            (None, _) => (None, None),
+            (Some(_), None) => {
+                let ports = table.require("ports", findings);
+                let protocol = or_default(table.take("protocol"), Protocol::Tcp, |value| {
+                    value.word(&PROTOCOLS, findings)
+                });
+                (ports.and_then(|value| ports_of(&value, findings)), protocol)
+            }
+        };
+        let existing = defaults.existing.unwrap_or(Existing::Close);
+        let existing = or_default(table.take("existing"), existing, |value| {
             value.word(&EXISTING, findings)
         });
         let spot = table.spot().clone();
+        table.know(&["ports", "protocol"]);
         table.finish(&RENAMED, findings);
         Self {
             spot,
             name: written.and_then(located_text),
-            hosts: hosts.clone().unwrap_or_default(),
+            hosts: nets(hosts.iter().flatten()),
             endpoint: complete(name, hosts, ports, protocol, existing),
         }
     }
 }
 
+/// A host as it is written.
+#[derive(Clone, Debug)]
+enum Host {
+    Net(IpNet),
+    Name(HostName),
+}
+
+fn nets<'h>(hosts: impl Iterator<Item = &'h Located<Host>>) -> Vec<Located<IpNet>> {
+    let nets = hosts.filter_map(|host| match &host.value {
+        Host::Net(net) => Some(Located {
+            value: *net,
+            spot: host.spot.clone(),
+        }),
+        Host::Name(_) => None,
+    });
+    nets.collect()
+}
+
 fn complete(
     name: Option<EndpointName>,
-    hosts: Option<Vec<Located<IpNet>>>,
+    hosts: Option<Vec<Located<Host>>>,
     ports: Option<Vec<PortSpan>>,
     protocol: Option<Protocol>,
     existing: Option<Existing>,
 ) -> Option<Endpoint> {
-    let name = name?;
+    let (name, hosts) = (name?, hosts?);
+    let names = hosts.iter().filter_map(|host| match &host.value {
+        Host::Name(name) => Some(name.clone()),
+        Host::Net(_) => None,
+    });
     Some(Endpoint {
         id: EndpointId::from_name(name.as_str()),
         name,
-        hosts: hosts?.into_iter().map(|host| host.value).collect(),
-        names: Vec::new(),
+        names: names.collect(),
+        hosts: nets(hosts.iter())
+            .into_iter()
+            .map(|host| host.value)
+            .collect(),
         resolved: Vec::new(),
         ports: ports?,
         protocol: protocol?,
         existing: existing?,
     })
+}
+
+fn service_of(value: &Value<'_>, findings: &mut Findings) -> Option<&'static Service> {
+    let text = value.text("the name of a service", findings)?;
+    let found = service(text);
+    if found.is_none() {
+        let names = || SERVICES.iter().map(|service| service.name);
+        let help = match closest(text, names()) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => format!(
+                "write `ports`, or one of {}",
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        };
+        findings
+            .error(&value.spot(), format!("unknown service {text:?}"))
+            .help(help);
+    }
+    found
+}
+
+fn hosts_of_service(service: &Service, spot: &Spot) -> Vec<Located<Host>> {
+    let nets = service
+        .hosts
+        .iter()
+        .filter_map(|host| parse_host(host).ok());
+    let located = nets.map(|net| Located {
+        value: Host::Net(net),
+        spot: spot.clone(),
+    });
+    located.collect()
 }
 
 fn located_text(value: Value<'_>) -> Option<Located<String>> {
@@ -102,13 +188,17 @@ fn name(value: &Value<'_>, findings: &mut Findings) -> Option<EndpointName> {
         .ok()
 }
 
-fn hosts_of(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Located<IpNet>>> {
+fn hosts_of(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Located<Host>>> {
     let nothing = "nothing would be protected";
-    let items = value.list("a list of addresses", nothing, findings)?;
+    let items = value.list("a list of addresses and names", nothing, findings)?;
     each(items, |item| {
-        let text = item.text("an address or a network", findings)?;
+        let text = item.text("an address, a network or a host name", findings)?;
         let spot = item.spot();
-        match parse_host(text) {
+        let host = match parse_name(text) {
+            Some(name) => name.map(Host::Name),
+            None => parse_host(text).map(Host::Net),
+        };
+        match host {
             Ok(value) => Some(Located { value, spot }),
             Err(error) => {
                 findings.error(&spot, error.to_string()).help(error.help());

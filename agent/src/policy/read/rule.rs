@@ -1,34 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads a `[[rule]]`.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::user::users_of;
-use super::{Located, each, or_default};
-use crate::config::{Findings, Spot, Table, Value, format_duration, parse_duration};
+use super::defaults::Defaults;
+use super::user::{Users, Who, users_of};
+use super::when::{optional, when_of};
+use super::{Located, duration, each, or_default};
+use crate::config::{Findings, Spot, Table, Value};
 use crate::policy::{
-    Action, DEFAULT_HOLD, Factor, First, MAX_HOLD, OnExpiry, RuleName, Scope, Terms, UserSelector,
+    Action, Condition, DEFAULT_HOLD, DEFAULT_REALM_TTL, Factor, First, MAX_HOLD, OnExpiry, Pattern,
+    ProgramSelector, RuleName, Scope, Terms,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-const USUAL_TTL: Duration = Duration::from_secs(15 * 60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an empty list of factors would mean.
+pub(super) const FACTORS_WANTED: &str = "nothing would be proof";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Allow,
     StepUp,
     Deny,
+    Observe,
 }
 
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 4] = [
     ("allow", Kind::Allow),
     ("step-up", Kind::StepUp),
     ("deny", Kind::Deny),
+    ("observe", Kind::Observe),
 ];
-const SCOPES: [(&str, Scope); 2] = [("socket", Scope::Socket), ("user", Scope::User)];
-const ON_EXPIRY: [(&str, OnExpiry); 2] = [("close", OnExpiry::Close), ("keep", OnExpiry::Keep)];
+pub(super) const SCOPES: [(&str, Scope); 4] = [
+    ("socket", Scope::Socket),
+    ("process", Scope::Process),
+    ("unit", Scope::Unit),
+    ("user", Scope::User),
+];
+pub(super) const ON_EXPIRY: [(&str, OnExpiry); 2] =
+    [("close", OnExpiry::Close), ("keep", OnExpiry::Keep)];
 const FACTORS: [(&str, Factor); 1] = [("totp", Factor::Totp)];
 /// Factors that are planned.
 const LATER_FACTORS: [&str; 4] = ["push", "pam", "fido2", "recovery-code"];
@@ -54,9 +65,21 @@ pub(in crate::policy) struct RuleDraft {
     /// The endpoints that it names.
     pub(in crate::policy) targets: Option<Targets>,
     /// Its users.
-    pub(in crate::policy) users: Option<Vec<UserSelector>>,
+    pub(in crate::policy) users: Option<Users>,
+    /// Its programs; empty means any.
+    pub(in crate::policy) programs: Option<Vec<ProgramSelector>>,
+    /// When it counts; empty means always.
+    pub(in crate::policy) when: Option<Vec<Condition>>,
     /// What it does.
     pub(in crate::policy) action: Option<Action>,
+    /// True if it says itself how long a proof is good; else a role may.
+    pub(in crate::policy) has_ttl: bool,
+    /// True if a role has to say so: the rule needs it, and neither it nor the defaults do.
+    pub(in crate::policy) lacks_ttl: bool,
+    /// True if it says itself what is proof; else a role may.
+    pub(in crate::policy) has_factors: bool,
+    /// Where it speaks of single connections, if it does.
+    pub(in crate::policy) varies: Option<Spot>,
     /// Where its scope is written, or else where it begins.
     pub(in crate::policy) scope_spot: Spot,
 }
@@ -70,7 +93,7 @@ pub(in crate::policy) enum Targets {
 }
 
 impl RuleDraft {
-    pub(super) fn read(mut table: Table<'_>, findings: &mut Findings) -> Self {
+    pub(super) fn read(mut table: Table<'_>, defaults: &Defaults, findings: &mut Findings) -> Self {
         let name = table.require("name", findings);
         let name = name.and_then(|value| rule_name(&value, findings));
         let targets = table.require("endpoints", findings);
@@ -78,14 +101,49 @@ impl RuleDraft {
         let users = table.require("users", findings);
         let users = users.and_then(|value| users_of(&value, findings));
         let scope_spot = table.take("scope").map(|value| value.spot());
-        let realm = name.as_ref().map(|name| name.value.clone());
-        let action = action(&mut table, realm, findings);
+        let written = [table.take("programs"), table.take("when")];
+        let programs = or_default(written[0], Vec::new(), |value| {
+            programs_of(&value, findings)
+        });
+        let zone = defaults.zone.as_ref();
+        let when = or_default(written[1], Vec::new(), |value| {
+            when_of(&value, zone, findings)
+        });
+        let realm = match table.take("realm") {
+            Some(value) => rule_name(&value, findings),
+            None => name.clone(),
+        };
+        let realm = realm.map(|realm| realm.value);
+        let (has_ttl, has_factors) = (table.take("ttl").is_some(), table.take("factors").is_some());
+        let has_roles = users.as_ref().is_some_and(|users: &Users| {
+            let mut meant = users.meant.iter();
+            meant.any(|who| matches!(who, Who::Role(_)))
+        });
+        let reading = Reading {
+            defaults,
+            has_roles,
+        };
+        let action = reading.action(&mut table, realm, findings);
+        let conditions = when.iter().flatten();
+        let varies = match written {
+            [Some(programs), _] => Some(programs.spot()),
+            [None, Some(when)] if conditions.clone().any(Condition::varies) => Some(when.spot()),
+            _ => None,
+        };
         let spot = table.spot().clone();
         table.finish(&RENAMED, findings);
         Self {
             name,
             targets,
             users,
+            programs,
+            when,
+            lacks_ttl: !has_ttl
+                && defaults.ttl.is_none()
+                && matches!(&action, Some(Action::Allow { terms, .. }) if terms.scope == Scope::User),
+            has_ttl,
+            has_factors,
+            varies,
             action,
             scope_spot: scope_spot.unwrap_or_else(|| spot.clone()),
             spot,
@@ -93,7 +151,7 @@ impl RuleDraft {
     }
 }
 
-fn rule_name(value: &Value<'_>, findings: &mut Findings) -> Option<Located<RuleName>> {
+pub(super) fn rule_name(value: &Value<'_>, findings: &mut Findings) -> Option<Located<RuleName>> {
     let text = value.text("a name", findings)?;
     let spot = value.spot();
     match RuleName::new(text) {
@@ -107,7 +165,7 @@ fn rule_name(value: &Value<'_>, findings: &mut Findings) -> Option<Located<RuleN
     }
 }
 
-fn targets_of(value: &Value<'_>, findings: &mut Findings) -> Option<Targets> {
+pub(super) fn targets_of(value: &Value<'_>, findings: &mut Findings) -> Option<Targets> {
     let nothing = "write \"*\" for all endpoints";
     let items = value.list("a list of endpoints", nothing, findings)?;
     let alone = items.len() == 1;
@@ -128,77 +186,160 @@ fn targets_of(value: &Value<'_>, findings: &mut Findings) -> Option<Targets> {
     })
 }
 
-fn action(
-    table: &mut Table<'_>,
-    realm: Option<RuleName>,
-    findings: &mut Findings,
-) -> Option<Action> {
-    let kind = table.require("action", findings);
-    let kind = kind.and_then(|value| value.word(&KINDS, findings));
-    if kind == Some(Kind::Deny) {
-        for key in [
-            "ttl",
-            "factors",
-            "scope",
-            "first",
-            "max_hold",
-            "on_expiry",
-            "warn",
-        ] {
-            table.refuse(key, "a deny rule lets nobody through", findings);
+/// What is known while an action is read.
+struct Reading<'d> {
+    defaults: &'d Defaults,
+    /// True if some of the users have a role, which may say what the rule doesn't.
+    has_roles: bool,
+}
+
+impl Reading<'_> {
+    fn action(
+        &self,
+        table: &mut Table<'_>,
+        realm: Option<RuleName>,
+        findings: &mut Findings,
+    ) -> Option<Action> {
+        let kind = table.require("action", findings);
+        let kind = kind.and_then(|value| value.word(&KINDS, findings));
+        let gives_nothing = match kind {
+            Some(Kind::Deny) => Some((Action::Deny, "a deny rule lets nobody through")),
+            Some(Kind::Observe) => {
+                let why =
+                    "an observing rule lets everybody through until the policy says otherwise";
+                Some((Action::Observe, why))
+            }
+            _ => None,
+        };
+        if let Some((action, why)) = gives_nothing {
+            for key in TERMS {
+                table.refuse(key, why, findings);
+            }
+            return Some(action);
         }
-        return Some(Action::Deny);
+        if kind == Some(Kind::Allow) {
+            table.refuse("realm", "an allow rule asks for no proof", findings);
+        }
+        // With an action that can't be read, the rest is read all the same for its mistakes.
+        let terms = self.terms(table, kind, findings);
+        let first = self.first(table, findings);
+        let factors = self.factors(table, kind, findings);
+        let (terms, first) = (terms?, first?);
+        match kind? {
+            Kind::Allow => Some(Action::Allow { terms, first }),
+            Kind::StepUp => Some(Action::StepUp {
+                terms,
+                first,
+                factors: factors?,
+                realm: realm?,
+            }),
+            Kind::Deny => Some(Action::Deny),
+            Kind::Observe => Some(Action::Observe),
+        }
     }
-    // With an action that can't be read, the rest is read all the same for its mistakes.
-    let terms = terms(table, kind, findings);
-    let first = first(table, findings);
-    let factors = factors(table, kind, findings);
-    let (terms, first) = (terms?, first?);
-    match kind? {
-        Kind::Allow => Some(Action::Allow { terms, first }),
-        Kind::StepUp => Some(Action::StepUp {
-            terms,
-            first,
-            factors: factors?,
-            realm: realm?,
-        }),
-        Kind::Deny => Some(Action::Deny),
+
+    fn terms(
+        &self,
+        table: &mut Table<'_>,
+        kind: Option<Kind>,
+        findings: &mut Findings,
+    ) -> Option<Terms> {
+        let defaults = self.defaults;
+        let scope = defaults.scope.unwrap_or(Scope::User);
+        let scope = or_default(table.take("scope"), scope, |value| {
+            value.word(&SCOPES, findings)
+        });
+        let on_expiry = defaults.on_expiry.unwrap_or(OnExpiry::Close);
+        let on_expiry = or_default(table.take("on_expiry"), on_expiry, |value| {
+            value.word(&ON_EXPIRY, findings)
+        });
+        let ttl = match (table.take("ttl"), defaults.ttl, kind, scope) {
+            (Some(value), ..) => duration(&value, SECOND..=MAX_TTL, findings),
+            (None, Some(ttl), ..) => Some(ttl),
+            (None, None, Some(Kind::Allow), Some(Scope::User)) if !self.has_roles => {
+                findings
+                    .lack(
+                        table.spot(),
+                        "an allow rule of scope \"user\" needs the key `ttl`",
+                    )
+                    .help("say how long one decision holds, as in ttl = \"1h\"");
+                None
+            }
+            // The grant is the connection's own and of no use to another.
+            (None, None, Some(Kind::Allow), scope) if scope != Some(Scope::User) => Some(MAX_TTL),
+            (None, None, ..) => Some(DEFAULT_REALM_TTL),
+        };
+        let warn = match table.take("warn") {
+            Some(value) => warning(&value, ttl, findings).map(Some),
+            // A default that is too long for this rule doesn't count.
+            None => Some(
+                defaults
+                    .warn
+                    .filter(|warn| ttl.is_some_and(|ttl| *warn < ttl)),
+            ),
+        };
+        Some(Terms {
+            scope: scope?,
+            ttl: ttl?,
+            on_expiry: on_expiry?,
+            warn: warn?,
+        })
+    }
+
+    fn first(&self, table: &mut Table<'_>, findings: &mut Findings) -> Option<First> {
+        let words = [("hold", false), ("reject", true)];
+        let rejects = self.defaults.rejects.unwrap_or(false);
+        let rejects = or_default(table.take("first"), rejects, |value| {
+            value.word(&words, findings)
+        });
+        if rejects == Some(true) {
+            table.refuse(
+                "max_hold",
+                "with first = \"reject\" nothing is held",
+                findings,
+            );
+            refuse_scope_of_rejected(table, findings);
+            return Some(First::Reject);
+        }
+        let max_hold = self.defaults.max_hold.unwrap_or(DEFAULT_HOLD);
+        let max_hold = or_default(table.take("max_hold"), max_hold, |value| {
+            duration(&value, SECOND..=MAX_HOLD, findings)
+        });
+        rejects
+            .and(max_hold)
+            .map(|max_hold| First::Hold { max_hold })
+    }
+
+    fn factors(
+        &self,
+        table: &mut Table<'_>,
+        kind: Option<Kind>,
+        findings: &mut Findings,
+    ) -> Option<Vec<Factor>> {
+        if kind == Some(Kind::Allow) {
+            table.refuse("factors", "an allow rule asks for no proof", findings);
+            return None;
+        }
+        let usual = self.defaults.factors.clone();
+        let usual = usual.unwrap_or_else(|| vec![Factor::Totp]);
+        or_default(table.take("factors"), usual, |value| {
+            let items = value.list("a list of factors", FACTORS_WANTED, findings)?;
+            each(items, |item| factor(&item, findings))
+        })
     }
 }
 
-fn terms(table: &mut Table<'_>, kind: Option<Kind>, findings: &mut Findings) -> Option<Terms> {
-    let scope = or_default(table.take("scope"), Scope::User, |value| {
-        value.word(&SCOPES, findings)
-    });
-    let on_expiry = or_default(table.take("on_expiry"), OnExpiry::Close, |value| {
-        value.word(&ON_EXPIRY, findings)
-    });
-    let ttl = match (table.take("ttl"), kind, scope) {
-        (Some(value), _, _) => duration(&value, SECOND..=MAX_TTL, findings),
-        (None, Some(Kind::Allow), Some(Scope::User)) => {
-            findings
-                .lack(
-                    table.spot(),
-                    "an allow rule of scope \"user\" needs the key `ttl`",
-                )
-                .help("say how long one decision holds, as in ttl = \"1h\"");
-            None
-        }
-        // The grant is the connection's own and of no use to another.
-        (None, Some(Kind::Allow), _) => Some(MAX_TTL),
-        (None, _, _) => Some(USUAL_TTL),
-    };
-    let warn = match table.take("warn") {
-        Some(value) => warning(&value, ttl, findings).map(Some),
-        None => Some(None),
-    };
-    Some(Terms {
-        scope: scope?,
-        ttl: ttl?,
-        on_expiry: on_expiry?,
-        warn: warn?,
-    })
-}
+/// Keys that only mean something where something is given.
+const TERMS: [&str; 8] = [
+    "ttl",
+    "factors",
+    "scope",
+    "first",
+    "max_hold",
+    "on_expiry",
+    "warn",
+    "realm",
+];
 
 /// How long before the end somebody is told: before it, and after the beginning.
 fn warning(value: &Value<'_>, ttl: Option<Duration>, findings: &mut Findings) -> Option<Duration> {
@@ -211,28 +352,6 @@ fn warning(value: &Value<'_>, ttl: Option<Duration>, findings: &mut Findings) ->
         return None;
     }
     Some(warn)
-}
-
-fn first(table: &mut Table<'_>, findings: &mut Findings) -> Option<First> {
-    let rejects = [("hold", false), ("reject", true)];
-    let rejects = or_default(table.take("first"), false, |value| {
-        value.word(&rejects, findings)
-    });
-    if rejects == Some(true) {
-        table.refuse(
-            "max_hold",
-            "with first = \"reject\" nothing is held",
-            findings,
-        );
-        refuse_scope_of_rejected(table, findings);
-        return Some(First::Reject);
-    }
-    let max_hold = or_default(table.take("max_hold"), DEFAULT_HOLD, |value| {
-        duration(&value, SECOND..=MAX_HOLD, findings)
-    });
-    rejects
-        .and(max_hold)
-        .map(|max_hold| First::Hold { max_hold })
 }
 
 fn refuse_scope_of_rejected(table: &mut Table<'_>, findings: &mut Findings) {
@@ -250,23 +369,7 @@ fn refuse_scope_of_rejected(table: &mut Table<'_>, findings: &mut Findings) {
     }
 }
 
-fn factors(
-    table: &mut Table<'_>,
-    kind: Option<Kind>,
-    findings: &mut Findings,
-) -> Option<Vec<Factor>> {
-    if kind == Some(Kind::Allow) {
-        table.refuse("factors", "an allow rule asks for no proof", findings);
-        return None;
-    }
-    or_default(table.take("factors"), vec![Factor::Totp], |value| {
-        let nothing = "nothing would be proof";
-        let items = value.list("a list of factors", nothing, findings)?;
-        each(items, |item| factor(&item, findings))
-    })
-}
-
-fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Factor> {
+pub(super) fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Factor> {
     let later = value.as_text().filter(|text| LATER_FACTORS.contains(text));
     if let Some(text) = later {
         findings
@@ -280,31 +383,58 @@ fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Factor> {
     value.word(&FACTORS, findings)
 }
 
-fn duration(
-    value: &Value<'_>,
-    range: RangeInclusive<Duration>,
-    findings: &mut Findings,
-) -> Option<Duration> {
-    let text = value.text("a duration like \"15m\" or \"1h30m\"", findings)?;
-    let duration = match parse_duration(text) {
-        Ok(duration) => duration,
-        Err(error) => {
-            findings
-                .error(&value.spot(), format!("{text:?} is no duration: {error}"))
-                .help("write it as in \"90s\", \"15m\" or \"1h30m\"");
-            return None;
-        }
-    };
-    if !range.contains(&duration) {
-        let (least, most) = (
-            format_duration(*range.start()),
-            format_duration(*range.end()),
-        );
-        findings.error(
-            &value.spot(),
-            format!("{text:?} is out of range: {least} to {most}"),
-        );
+fn programs_of(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<ProgramSelector>> {
+    let nothing = "no program would fit; leave the key out for all of them";
+    let items = value.list("a list of programs", nothing, findings)?;
+    each(items, |item| program(&item, findings))
+}
+
+fn program(value: &Value<'_>, findings: &mut Findings) -> Option<ProgramSelector> {
+    if !value.is_table() {
+        let path = program_path(value, findings)?;
+        return Some(ProgramSelector { path, sha256: None });
+    }
+    let mut table = value.table("a program", findings)?;
+    let path = table.require("path", findings);
+    let path = path.and_then(|value| program_path(&value, findings));
+    let sha256 = optional(table.take("sha256"), |value| digest(&value, findings));
+    table.finish(&[("sha", "sha256"), ("hash", "sha256")], findings);
+    Some(ProgramSelector {
+        path: path?,
+        sha256: sha256?,
+    })
+}
+
+fn program_path(value: &Value<'_>, findings: &mut Findings) -> Option<Pattern> {
+    let text = value.text("the absolute path of a program", findings)?;
+    let parts = || text.split('/').skip(1);
+    let is_plain = text.starts_with('/')
+        && parts().all(|part| !matches!(part, "" | "." | ".." | "**"))
+        && text.len() < libc::PATH_MAX as usize
+        && !text.contains('\0');
+    if !is_plain {
+        findings
+            .error(
+                &value.spot(),
+                format!("{text:?} is no absolute path of a program"),
+            )
+            .help(
+                "write the path as `readlink -f` shows it; \"*\" stands for a part of one name, \
+                 as in \"/usr/lib/postgresql/*/bin/psql\"",
+            );
         return None;
     }
-    Some(duration)
+    Some(Pattern::new(text))
+}
+
+fn digest(value: &Value<'_>, findings: &mut Findings) -> Option<[u8; 32]> {
+    let text = value.text("a SHA-256 in hexadecimal digits", findings)?;
+    let mut digest = [0; 32];
+    if hex::decode_to_slice(text, &mut digest).is_err() {
+        findings
+            .error(&value.spot(), "this is no SHA-256")
+            .help("write the 64 hexadecimal digits that sha256sum(1) prints");
+        return None;
+    }
+    Some(digest)
 }
