@@ -5,7 +5,9 @@ use std::path::Path;
 
 use stile_common::{Attempt, UID_ANY, UID_UNKNOWN};
 
+pub(crate) use super::login::fuzz as fuzz_login;
 use super::procfs::{parse_stat, parse_uids};
+use super::programs::fuzz_mounts;
 use super::session::{cgroup_path, unit_of};
 use super::{Classifier, ProcFs, Subject};
 use crate::clock::BootTime;
@@ -29,6 +31,9 @@ pub(crate) fn fuzz(data: &[u8]) {
             assert_eq!(slice, Path::new(&format!("/user.slice/user-{uid}.slice")));
             assert!(cgroup.starts_with(slice));
         }
+    }
+    for id in 0..64 {
+        let _ = fuzz_mounts(data, id);
     }
     for mount in cgroup2_mounts(data) {
         let _ = mount;

@@ -8,9 +8,11 @@
 pub mod escape;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
+mod login;
 mod looks;
 mod process;
 mod procfs;
+mod programs;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -23,10 +25,12 @@ use std::sync::Arc;
 use stile_common::{Attempt, disposition, protocol};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use self::fuzz::{fuzz, fuzz_attempt};
+pub(crate) use self::fuzz::{fuzz, fuzz_attempt, fuzz_login};
+pub use self::login::{Logins, NoLogin};
 use self::looks::Looks;
 pub use self::process::{Gone, Parent, Process, ProcessId};
 pub use self::procfs::{ProcError, ProcFs, Program};
+pub use self::programs::{Doubt, Examined, MAX_HASHED, NoDigest, NoProgram, Programs};
 pub use self::session::Subject;
 pub use self::tty::{Terminal, TtyName};
 use crate::clock::BootTime;

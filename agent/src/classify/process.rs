@@ -52,6 +52,8 @@ pub struct Process {
     pub unit: Option<String>,
     /// Its terminal when it connected.
     pub terminal: Option<Terminal>,
+    /// Whether it has a controlling terminal, of whatever kind and wherever.
+    pub has_terminal: bool,
     /// The network namespace of the thread that connected.
     pub netns: Option<Arc<NetNs>>,
 }
@@ -210,6 +212,7 @@ impl Process {
             unit: cgroup.as_deref().and_then(unit_of),
             cgroup,
             terminal: procfs.terminal_of(pid),
+            has_terminal: stat.has_terminal,
             netns: descriptors.netns(procfs, pid, tid).ok(),
             started: stat.started,
             comm: stat.comm,

@@ -48,6 +48,8 @@ pub(super) struct Stat {
     pub(super) comm: String,
     pub(super) parent: u32,
     pub(super) terminal: Option<Terminal>,
+    /// It has a controlling terminal of any kind.
+    pub(super) has_terminal: bool,
     /// Clock ticks from boot to its start.
     pub(super) started: u64,
 }
@@ -167,6 +169,29 @@ impl ProcFs {
         }
     }
 
+    /// The link that leads to the file that a process runs.
+    pub(super) fn exe(&self, pid: u32) -> PathBuf {
+        self.path(pid, "exe")
+    }
+
+    /// The list of mounts that a process sees.
+    pub(super) fn mountinfo(&self, pid: u32) -> PathBuf {
+        self.path(pid, "mountinfo")
+    }
+
+    /// True if a process is in the daemon's user namespace, also where the kernel has none.
+    pub(super) fn is_in_own_user_namespace(&self, pid: u32) -> bool {
+        let theirs = self.read_link(&self.path(pid, "ns/user"));
+        let ours = self.read_link(&self.root.join("self/ns/user"));
+        match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => theirs == ours,
+            (Err(theirs), Err(ours)) => [theirs, ours]
+                .iter()
+                .all(|error| error.kind() == io::ErrorKind::NotFound),
+            _ => false,
+        }
+    }
+
     /// The network namespace of a thread; that of its process if the thread is gone.
     pub(super) fn netns(&self, pid: u32, tid: u32) -> Result<NetNs, NetNsError> {
         NetNs::open(&self.path(pid, &format!("task/{tid}/ns/net")))
@@ -225,7 +250,8 @@ pub(super) fn parse_stat(content: &[u8]) -> Option<Stat> {
     // Field 3, the state, is the first one.
     let field = |number: usize| fields.get(number - 3);
     let group: u32 = field(5)?.parse().ok()?;
-    let terminal = TtyName::from_tty_nr(field(7)?.parse().ok()?).map(|tty| Terminal {
+    let tty_nr = field(7)?.parse().ok()?;
+    let terminal = TtyName::from_tty_nr(tty_nr).map(|tty| Terminal {
         tty,
         group,
         foreground: field(8).and_then(|tpgid| tpgid.parse().ok()),
@@ -234,6 +260,7 @@ pub(super) fn parse_stat(content: &[u8]) -> Option<Stat> {
         comm: printable(comm, COMM_CHARS),
         parent: field(4)?.parse().ok()?,
         terminal,
+        has_terminal: tty_nr != 0,
         started: field(22)?.parse().ok()?,
     })
 }

@@ -53,7 +53,7 @@ impl Subject {
 
 /// The owner of the `user-UID.slice` right below `user_slice` that holds this cgroup, and the
 /// path of that slice. Only root makes cgroups there; deeper down anybody may choose names.
-fn slice_owner(cgroup: &Path, user_slice: &Path) -> Option<(Uid, PathBuf)> {
+pub(super) fn slice_owner(cgroup: &Path, user_slice: &Path) -> Option<(Uid, PathBuf)> {
     let mut below = cgroup.strip_prefix(user_slice).ok()?.components();
     let Component::Normal(name) = below.next()? else {
         return None;
@@ -98,6 +98,20 @@ pub(super) fn unit_cgroup(cgroup: &Path) -> Option<PathBuf> {
         name.ends_with(b".service") || name.ends_with(b".scope")
     })?;
     Some(unit.to_owned())
+}
+
+/// The unit that only root can have named: the outermost service or scope. What lies within a
+/// user's service manager, a container or another service with a cgroup of its own is called
+/// what they like; `systemd-run --user --unit=backup` is in `user@1000.service`.
+pub(super) fn unit_of_root(cgroup: &Path, user_slice: &Path) -> Option<String> {
+    let below = cgroup.strip_prefix(user_slice).unwrap_or(cgroup);
+    if below.components().any(|part| part == Component::ParentDir) {
+        return None;
+    }
+    let mut names = below.components().filter_map(normal);
+    let unit = names.find(|name| !name.ends_with(b".slice"))?;
+    let is_unit = unit.ends_with(b".service") || unit.ends_with(b".scope");
+    is_unit.then(|| printable(unit, UNIT_CHARS))
 }
 
 fn normal(component: Component<'_>) -> Option<&[u8]> {
@@ -190,5 +204,39 @@ mod tests {
         ] {
             assert_eq!(unit_of(Path::new(cgroup)).as_deref(), unit);
         }
+    }
+
+    #[test]
+    fn the_unit_that_counts_is_the_one_that_root_named() {
+        for (cgroup, unit) in [
+            (
+                "/user.slice/user-1.slice/session-3.scope",
+                Some("session-3.scope"),
+            ),
+            (
+                "/user.slice/user-1.slice/user@1.service/app.slice/session-3.scope",
+                Some("user@1.service"),
+            ),
+            (
+                "/system.slice/db.service/backup.service",
+                Some("db.service"),
+            ),
+            (
+                "/machine.slice/libpod-1.scope/x.service",
+                Some("libpod-1.scope"),
+            ),
+            ("/docker/1/system.slice/backup.service", None),
+            ("/system.slice/../backup.service", None),
+            ("/user.slice", None),
+            ("/", None),
+        ] {
+            let found = unit_of_root(Path::new(cgroup), Path::new("/user.slice"));
+            assert_eq!(found.as_deref(), unit, "{cgroup}");
+        }
+        let found = unit_of_root(
+            Path::new("/t/user.slice/a.scope"),
+            Path::new("/t/user.slice"),
+        );
+        assert_eq!(found.as_deref(), Some("a.scope"));
     }
 }

@@ -122,6 +122,11 @@ fn stat(comm: &str, parent: u32, started: u64) -> String {
     format!("17 ({comm}) S {parent} 40 40 34819 41 4194304 {between} {started} 1 1\n")
 }
 
+/// A process of which nothing matters but what a test says; its pidfd is real.
+pub(super) fn a_process() -> Process {
+    Fixture::new().process()
+}
+
 #[test]
 fn the_record_says_where_to_how_and_what_became_of_it() {
     let mut attempt = attempt(std::process::id());

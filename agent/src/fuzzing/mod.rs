@@ -17,8 +17,9 @@ use crate::{audit, classify, sys};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of the agent.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("audit", audit::fuzz),
+    ("login", classify::fuzz_login),
     ("netlink", sys::sock_diag::fuzz),
     ("policy", files::policy),
     ("procfs", classify::fuzz),
