@@ -18,6 +18,7 @@ pub mod doctor;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grant;
+pub mod history;
 pub mod ids;
 pub mod kernel;
 pub mod ledger;

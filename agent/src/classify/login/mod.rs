@@ -284,7 +284,7 @@ fn is_own_address(address: IpAddr) -> bool {
 
 /// The parser, for fuzzing: whatever it takes can be used.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(super) fn fuzz(data: &[u8]) {
+pub(crate) fn fuzz(data: &[u8]) {
     let Ok(file) = SessionFile::parse(data) else {
         return;
     };
