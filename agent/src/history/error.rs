@@ -39,6 +39,9 @@ pub enum HistoryError {
     /// The engine or the disk.
     #[error("the history can't be read or written: {0}")]
     Engine(Box<redb::Error>),
+    /// The engine met what it takes to be impossible.
+    #[error("the history is damaged; move history.redb away to start afresh")]
+    Damaged,
     /// One record.
     #[error("a record of the history can't be understood: {0}")]
     Record(#[from] serde_json::Error),

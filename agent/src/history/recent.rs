@@ -165,6 +165,7 @@ impl Recent {
         self.known_since = Some(self.known_since.map_or(since, |known| known.max(since)));
     }
 
+    #[cfg(test)]
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }

@@ -2,6 +2,7 @@
 //! The file `history.redb`, and how much of it is kept.
 
 use std::fs::{self, File};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use redb::backends::FileBackend;
@@ -70,7 +71,26 @@ pub(super) struct Changes<'a> {
 
 #[derive(Debug)]
 pub(super) struct Store {
-    db: Database,
+    /// There until it is dropped.
+    db: Option<Database>,
+}
+
+/// The engine checks what it reads; where it finds damage that it did not expect it panics
+/// instead of failing. What is remembered of users is not worth the daemon.
+fn guarded<T>(body: impl FnOnce() -> Result<T, HistoryError>) -> Result<T, HistoryError> {
+    // Whoever gets an error uses the store no more.
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(body));
+    outcome.unwrap_or(Err(HistoryError::Damaged))
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let _ = guarded(|| {
+            drop(db);
+            Ok(())
+        });
+    }
 }
 
 impl Store {
@@ -101,19 +121,26 @@ impl Store {
     fn start(path: &Path, file: File) -> Result<Self, HistoryError> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
-        let db = FileBackend::new(file).and_then(|backend| builder.create_with_backend(backend));
-        let db = db.map_err(|cause| HistoryError::Open {
-            path: path.to_owned(),
-            cause: Box::new(cause.into()),
-        })?;
-        Ok(Self { db })
+        guarded(|| {
+            let db = FileBackend::new(file);
+            let db = db.and_then(|backend| builder.create_with_backend(backend));
+            let db = db.map_err(|cause| HistoryError::Open {
+                path: path.to_owned(),
+                cause: Box::new(cause.into()),
+            })?;
+            Ok(Self { db: Some(db) })
+        })
+    }
+
+    fn db(&self) -> Result<&Database, HistoryError> {
+        self.db.as_ref().ok_or(HistoryError::Damaged)
     }
 
     fn read<T>(
         &self,
         body: impl FnOnce(&ReadTransaction) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
-        body(&self.db.begin_read()?)
+        guarded(|| body(&self.db()?.begin_read()?))
     }
 
     /// Returns only when it is on disk.
@@ -121,12 +148,14 @@ impl Store {
         &self,
         body: impl FnOnce(&WriteTransaction) -> Result<(), HistoryError>,
     ) -> Result<(), HistoryError> {
-        let mut txn = self.db.begin_write()?;
-        txn.set_durability(Durability::Immediate)?;
-        txn.set_two_phase_commit(true);
-        txn.set_quick_repair(true);
-        body(&txn)?;
-        Ok(txn.commit()?)
+        guarded(|| {
+            let mut txn = self.db()?.begin_write()?;
+            txn.set_durability(Durability::Immediate)?;
+            txn.set_two_phase_commit(true);
+            txn.set_quick_repair(true);
+            body(&txn)?;
+            Ok(txn.commit()?)
+        })
     }
 
     /// The header; none in a new file.

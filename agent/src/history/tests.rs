@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
 
+use super::store::{Changes, Header};
 use super::*;
 use crate::clock::WallTime;
+use crate::ledger::BootId;
 
 const ALICE: Uid = Uid(1000);
 const BOB: Uid = Uid(1001);
@@ -302,6 +304,42 @@ fn a_file_that_is_none_of_ours_is_a_problem_and_knows_nothing() {
         let mut history = place.open_at("boot-1", at(100));
         assert!(history.problem().unwrap().contains("start afresh"));
         assert_broken(&mut history);
+    }
+}
+
+/// The engine checks what it reads; whatever it finds must not take the daemon along.
+#[test]
+fn a_file_that_was_cut_or_changed_anywhere_never_ends_the_daemon() {
+    let place = Place::new();
+    let mut history = place.open();
+    for number in 1..200 {
+        let program = passed(&format!("/usr/bin/{number}"), "192.0.2.7");
+        history.note_passed(ALICE, EndpointId(number), &program, at(101));
+        history.note_attempt(ALICE, EndpointId(number), at(101));
+    }
+    history.close(at(102));
+    drop(history);
+    let whole = fs::read(place.file()).unwrap();
+    let use_it = |content: &[u8]| {
+        fs::write(place.file(), content).unwrap();
+        let mut history = place.open_at("boot-1", at(103));
+        for number in 1..200 {
+            let _ = history.is_destination_new(ALICE, EndpointId(number));
+        }
+        let _ = history.is_hour_unusual(ALICE, at(104));
+        history.note_passed(BOB, DB, &passed(PSQL, "192.0.2.7"), at(104));
+        history.close(at(105));
+    };
+    for part in 0..64 {
+        use_it(&whole[..whole.len() / 64 * part]);
+    }
+    for part in 0..300 {
+        let mut changed = whole.clone();
+        let place = part * 7919 % changed.len();
+        for byte in changed.iter_mut().skip(place).take(part % 40 + 1) {
+            *byte ^= 0x5a;
+        }
+        use_it(&changed);
     }
 }
 

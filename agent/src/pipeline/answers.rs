@@ -53,6 +53,7 @@ impl Pipeline {
                 tries_left,
                 replayed,
             } => {
+                self.history.note_failure(subject, now);
                 let outcome = if replayed {
                     FactorOutcome::Replayed
                 } else {

@@ -73,6 +73,7 @@ impl Pipeline {
                 now,
             );
         };
+        self.history.note_attempt(subject, facts.endpoint, now);
         if let Err(error) = self.judge(facts, subject, now) {
             self.storage_failed(&error);
         }
@@ -107,7 +108,7 @@ impl Pipeline {
         let decided = {
             let process = facts.process();
             let known = Known {
-                facts: &ConnectionFacts::new(process, now),
+                facts: &ConnectionFacts::new(question, process, self.sources(), now),
                 holder: &holder_of(process),
             };
             decide(

@@ -107,6 +107,7 @@ impl Pipeline {
     fn release(&mut self, through: Vec<(Option<GrantId>, Waiting)>, now: Now) -> u32 {
         let mut released = Vec::new();
         let mut parked = Vec::new();
+        let mut rejected = Vec::new();
         for (grant, mut waiting) in through {
             if let Some(grant) = grant.filter(|_| waiting.is_parked()) {
                 let netns = self.foreign_netns(&waiting.facts);
@@ -117,6 +118,8 @@ impl Pipeline {
                     .add_witness(grant, || witness_of(&waiting.facts));
                 parked.push(Parked::new(&mut waiting, netns));
                 released.push((grant, waiting.facts));
+            } else {
+                rejected.push(waiting.facts);
             }
         }
         self.sockets.go_on(parked, now.boot);
@@ -135,6 +138,8 @@ impl Pipeline {
             }
         }
         self.note(now, []);
+        let released_facts = released.iter().map(|(_, facts)| facts);
+        self.remember(released_facts.chain(&rejected), now);
         u32::try_from(released.len()).unwrap_or(u32::MAX)
     }
 
@@ -242,6 +247,7 @@ impl Pipeline {
             }
         }
         self.sockets.tidy(now.boot);
+        self.save_history(now);
         if whole {
             self.end_spent(now);
             self.note(now, []);
@@ -303,7 +309,8 @@ impl Pipeline {
         let soon = soon.then(|| self.looked.after(LOOK));
         let flows = (!self.grants.is_empty()).then_some(self.flows_due);
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];
-        let first = [self.challenges.next_deadline(), soon, flows];
+        let saved = self.history.save_due();
+        let first = [self.challenges.next_deadline(), soon, flows, saved];
         first.into_iter().chain(ends).flatten().min()
     }
 }

@@ -39,10 +39,11 @@ use tracing::{error, info, warn};
 
 use crate::audit::{AuditLog, Event};
 use crate::challenge::{Challenges, ExitWatch};
-use crate::classify::{Classified, Classifier, Disposition, ProcFs, ProcessId};
+use crate::classify::{Classified, Classifier, Disposition, Logins, ProcFs, ProcessId, Programs};
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::config::Settings;
 use crate::grant::Grants;
+use crate::history::History;
 use crate::ids::{EndpointId, Uid};
 use crate::kernel::{Gate, GateOptions, Rings};
 use crate::ledger::{BootId, Ledger};
@@ -121,6 +122,9 @@ pub struct Pipeline {
     grants: Grants,
     procfs: ProcFs,
     classifier: Classifier,
+    logins: Logins,
+    programs: Programs,
+    history: History,
     hierarchy: Cgroup2,
     netns: NetNs,
     boot: BootId,
@@ -139,6 +143,7 @@ enum Problem {
     Storage,
     Kernel,
     Preflight,
+    History,
 }
 
 impl Problem {

@@ -96,6 +96,7 @@ impl Pipeline {
         });
         self.audit.append(&audit::Record::new(now, decision))?;
         if facts.disposition == Disposition::Observed {
+            self.remember([&facts], now);
             return Ok(());
         }
         let rule = permit

@@ -213,7 +213,7 @@ impl Pipeline {
         process: Option<&Process>,
         now: Now,
     ) -> Option<Terms> {
-        let facts = ConnectionFacts::new(process, now);
+        let facts = ConnectionFacts::new(question, process, self.sources(), now);
         let (offer, realm) = offered(&self.policy, &self.names, question, &facts, now.boot)?;
         Some(Terms::new(&offer, realm.as_ref()))
     }

@@ -66,6 +66,7 @@ impl Pipeline {
 
     fn status(&mut self, caller: Caller) -> StatusView {
         self.report_faults(Self::now());
+        self.report_history();
         let faults = (0..).zip(self.known_faults).filter(|(_, count)| *count > 0);
         let faults = faults.map(|(kind, count)| (super::record::fault_name(kind), count));
         let own = OWN.into_iter().zip(self.own_faults());

@@ -14,10 +14,11 @@ use super::sockets::Sockets;
 use super::{Inputs, Pipeline, Places, Problem};
 use crate::audit::{self, AuditLog, ChallengeOutcome, CloseReason, Event};
 use crate::challenge::{Challenges, Waiting};
-use crate::classify::{Classifier, ProcFs, ProcessId};
+use crate::classify::{Classifier, Logins, ProcFs, ProcessId, Programs};
 use crate::clock;
 use crate::config::Settings;
 use crate::grant::Grants;
+use crate::history::History;
 use crate::kernel::{Gate, GateOptions, SystemProbe, preflight};
 use crate::ledger::{BootId, Ledger};
 use crate::policy::{self, Remembered, SystemNames};
@@ -153,9 +154,13 @@ impl Pipeline {
         let hierarchy = Cgroup2::find()?;
         let options = gate_options(&settings, &hierarchy)?;
         let sessions = super::policy::user_slice(&hierarchy, &options.cgroup);
+        let logins = Logins::new(sessions.clone());
         let classifier = Classifier::new(ProcFs::default(), sessions);
         let ledger = Ledger::open(&settings.state_dir)?;
         let now = clock::now();
+        let boot = clock::boot_id().map_err(|error| system("the boot id", error))?;
+        let boot = BootId::from(boot);
+        let history = History::open(&settings.state_dir, &boot, now);
         let (audit, opened) = AuditLog::open(&settings.state_dir.join(audit::DIR_NAME), now)?;
         let (mut gate, rings) = Gate::open(&options, &tables)?;
         let sockets = Sockets::open(&mut gate);
@@ -195,8 +200,11 @@ impl Pipeline {
             grants: Grants::default(),
             procfs: ProcFs::default(),
             classifier,
+            logins,
+            programs: Programs::new(ProcFs::default()),
+            history,
             netns: NetNs::own().map_err(|error| system("this network namespace", error))?,
-            boot: BootId::from(clock::boot_id().map_err(|error| system("the boot id", error))?),
+            boot,
             watches: crate::shared::Shared::default(),
             exits,
             known_faults: [0; stile_common::fault::COUNT as usize],
@@ -357,6 +365,7 @@ impl Pipeline {
     fn stop(&mut self) -> Result<(), StartError> {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         self.drain_flows();
+        self.history.close(Self::now());
         self.note(Self::now(), [Event::DaemonStopped {}]);
         info!("stopped; protected endpoints stay closed (`stile detach` opens them)");
         Ok(())
