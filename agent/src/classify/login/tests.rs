@@ -175,6 +175,12 @@ fn the_owner_of_slice_file_and_connection_must_be_one() {
     let run = Run::with(DESKTOP);
     let said = run.logins().of(&process, Uid(1001)).unwrap_err();
     assert_eq!(said.to_string(), "session 3 is that of uid 1000");
+    // Another one's slice tells nothing about this session.
+    let said = run.seen_from("/user.slice/user-1001.slice/session-3.scope");
+    assert_eq!(
+        said.unwrap_err().to_string(),
+        "session 3 is that of uid 1000"
+    );
 }
 
 #[test]

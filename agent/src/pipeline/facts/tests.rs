@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -75,63 +77,74 @@ fn a_session_is_told_and_looked_up_once() {
     assert!(world.facts().session().is_err());
 }
 
-#[test]
-fn a_program_in_doubt_is_neither_hashed_nor_known() {
-    // Whoever built this test may write it.
-    let world = World::new(SESSION, SSH);
-    let facts = world.facts();
-    let program = facts.program().unwrap();
-    assert_eq!(program.path, std::env::current_exe().unwrap());
-    if let Some(doubt) = program.doubt {
-        assert_eq!(facts.digest(), Err(Unknown::because(doubt.to_string())));
-        assert_eq!(facts.is_program_new(), Err(Unknown::Fact(doubt)));
-        assert_eq!(facts.passed().program, None);
-    } else {
-        assert!(facts.digest().is_ok());
-        assert_eq!(facts.is_program_new(), Ok(true));
-    }
-}
-
-#[test]
-fn a_program_of_roots_is_hashed_and_becomes_known() {
-    let mut child = std::process::Command::new("/bin/cat")
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+/// A program that waits for the end of its input, and the world that it is in.
+fn running(program: &Path) -> (World, Child) {
+    let child = Command::new(program).stdin(Stdio::piped()).spawn().unwrap();
     let mut world = World::new(SESSION, SSH);
-    let is_cat = |process: &Process| {
-        let program = process.program.as_ref();
-        program.is_some_and(|program| program.path.ends_with("cat"))
+    let runs = |process: &Process| {
+        let runs = process.program.as_ref();
+        runs.is_some_and(|runs| runs.path.file_name() == program.file_name())
     };
     // Between fork and exec it is still this test.
-    while !is_cat(&world.process) {
+    while !runs(&world.process) {
         world.process = Process::holding(&ProcFs::new(), child.id()).unwrap();
         world.process.cgroup = Some(PathBuf::from(SESSION));
         std::thread::yield_now();
     }
+    (world, child)
+}
+
+fn end(mut child: Child) {
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_program_in_doubt_is_neither_hashed_nor_known() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path().join("cat");
+    fs::copy("/bin/cat", &path).unwrap();
+    let (mut world, child) = running(&path);
+    let facts = world.facts();
+    let program = facts.program().unwrap();
+    assert_eq!(program.path, path);
+    let doubt = Unknown::Fact(program.doubt.unwrap());
+    assert!(doubt.to_string().contains("can be written by others"));
+    assert_eq!(facts.digest(), Err(doubt.clone()));
+    assert_eq!(facts.is_program_new(), Err(doubt.clone()));
+    let (passed, now) = (facts.passed(), world.now);
+    assert_eq!(passed.program, None);
+    let Question { subject, endpoint } = QUESTION;
+    world.history.note_passed(subject, endpoint, &passed, now);
+    assert_eq!(world.facts().is_program_new(), Err(doubt));
+    end(child);
+}
+
+#[test]
+fn a_program_of_roots_is_hashed_and_becomes_known() {
+    let (mut world, child) = running(Path::new("/bin/cat"));
     let facts = world.facts();
     assert_eq!(facts.program().unwrap().doubt, None);
     let digest = hex::encode(facts.digest().unwrap());
-    let said = std::process::Command::new("sha256sum")
-        .arg("/bin/cat")
-        .output()
-        .unwrap();
+    let said = Command::new("sha256sum").arg("/bin/cat").output().unwrap();
     assert!(String::from_utf8_lossy(&said.stdout).starts_with(&digest));
 
-    assert_eq!(facts.is_program_new(), Ok(true));
-    assert_eq!(facts.is_destination_new(), Ok(true));
-    assert_eq!(facts.is_address_new(), Ok(true));
-    let passed = facts.passed();
-    let now = world.now;
-    world
-        .history
-        .note_passed(QUESTION.subject, QUESTION.endpoint, &passed, now);
-    let facts = world.facts();
-    assert_eq!(facts.is_program_new(), Ok(false));
-    assert_eq!(facts.is_destination_new(), Ok(false));
-    assert_eq!(facts.is_address_new(), Ok(false));
-    drop(child.stdin.take());
-    child.wait().unwrap();
+    let news = |world: &World| {
+        let facts = world.facts();
+        [
+            facts.is_program_new(),
+            facts.is_destination_new(),
+            facts.is_address_new(),
+        ]
+        .map(Result::unwrap)
+    };
+    assert_eq!(news(&world), [true; 3]);
+    let (passed, now) = (facts.passed(), world.now);
+    let Question { subject, endpoint } = QUESTION;
+    world.history.note_passed(subject, endpoint, &passed, now);
+    assert_eq!(news(&world), [false; 3]);
+    end(child);
     let said = world.facts().program().unwrap_err().to_string();
     assert!(said.ends_with("has exited"), "{said}");
 }
