@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod fuzzing;
 pub mod grant;
 pub mod history;
+pub mod hosts;
 pub mod ids;
 pub mod kernel;
 pub mod ledger;

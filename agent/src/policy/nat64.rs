@@ -62,7 +62,7 @@ pub(super) fn seen_through(prefixes: &[Ipv6Net], address: IpAddr) -> IpAddr {
 }
 
 /// The network of an IPv4 network behind a prefix.
-fn behind(prefix: &Ipv6Net, net: Ipv4Net) -> Option<Ipv6Net> {
+pub(super) fn behind(prefix: &Ipv6Net, net: Ipv4Net) -> Option<Ipv6Net> {
     let start = prefix.prefix_len();
     let v4 = net.network().to_bits();
     let mut bits = prefix.network().to_bits();
