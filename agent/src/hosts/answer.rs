@@ -111,9 +111,15 @@ mod tests {
 
     #[test]
     fn addresses_of_hosts_are_taken() {
-        let addresses: Vec<IpAddr> = ["10.1.2.3", "192.0.2.1", "fd00::1", "2001:db8::1", "64:ff9b::a01:203"]
-            .map(|text| text.parse().unwrap())
-            .to_vec();
+        let addresses: Vec<IpAddr> = [
+            "10.1.2.3",
+            "192.0.2.1",
+            "fd00::1",
+            "2001:db8::1",
+            "64:ff9b::a01:203",
+        ]
+        .map(|text| text.parse().unwrap())
+        .to_vec();
         let (taken, refused) = sound(&addresses);
         assert_eq!(taken, addresses.into_iter().collect());
         assert_eq!(refused, None);
@@ -141,7 +147,11 @@ mod tests {
         ] {
             let address = text.parse().unwrap();
             let (taken, refused) = sound(&[address, "10.0.0.1".parse().unwrap()]);
-            assert_eq!(refused, Some(Refused::Address { address, reason }), "{text}");
+            assert_eq!(
+                refused,
+                Some(Refused::Address { address, reason }),
+                "{text}"
+            );
             assert_eq!(taken.len(), 1, "the sound one is taken: {text}");
         }
     }

@@ -207,7 +207,10 @@ impl Asking {
         match asked.await.unwrap_or(Err(NetError::Timeout)) {
             Ok(found) => {
                 let records = found.answers();
-                let addresses: Vec<IpAddr> = records.iter().filter_map(|one| one.data.ip_addr()).collect();
+                let addresses: Vec<IpAddr> = records
+                    .iter()
+                    .filter_map(|one| one.data.ip_addr())
+                    .collect();
                 let ttl = records.iter().map(|one| one.ttl).min().unwrap_or(0);
                 let ttl = Duration::from_secs(ttl.into());
                 Ok(Answer { addresses, ttl })

@@ -112,4 +112,6 @@ pub fn spawn(
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

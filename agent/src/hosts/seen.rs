@@ -141,6 +141,9 @@ mod tests {
         seen.learn(&observed(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], 60), at(0));
         assert!(seen.addresses().is_empty());
         let problem = seen.problem("*.example.com").unwrap();
-        assert!(problem.contains("db1.example.com") && problem.contains("127.0.0.1"), "{problem}");
+        assert!(
+            problem.contains("db1.example.com") && problem.contains("127.0.0.1"),
+            "{problem}"
+        );
     }
 }

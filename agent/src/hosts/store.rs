@@ -62,7 +62,9 @@ pub fn read(state_dir: &Path) -> Result<Learned, StoreError> {
     };
     let mut text = Vec::new();
     let mut limited = file.take(MAX_BYTES + 1);
-    limited.read_to_end(&mut text).map_err(failed("read", &path))?;
+    limited
+        .read_to_end(&mut text)
+        .map_err(failed("read", &path))?;
     parse(&text).map_err(|why| StoreError::Broken { path, why })
 }
 
@@ -72,10 +74,15 @@ fn parse(text: &[u8]) -> Result<Learned, String> {
     }
     let contents: Contents = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if contents.version != VERSION {
-        return Err(format!("its version is {}, not {VERSION}", contents.version));
+        return Err(format!(
+            "its version is {}, not {VERSION}",
+            contents.version
+        ));
     }
     let known = contents.hosts.into_iter().map(|(name, addresses)| {
-        let sound = addresses.into_iter().filter(|one| wrong_with(*one).is_none());
+        let sound = addresses
+            .into_iter()
+            .filter(|one| wrong_with(*one).is_none());
         (name_of(&name), sound.take(MAX_SEEN).collect())
     });
     Ok(known.collect())

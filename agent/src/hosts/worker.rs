@@ -127,8 +127,10 @@ impl Worker {
     fn adopt_names(&mut self, now: BootTime) {
         let names = self.names.borrow_and_update().clone();
         let is_wanted = |name: &HostName| names.contains(name);
-        self.exact.retain(|name, _| is_wanted(&HostName::Exact(Arc::clone(name))));
-        self.below.retain(|name, _| is_wanted(&HostName::Below(Arc::clone(name))));
+        self.exact
+            .retain(|name, _| is_wanted(&HostName::Exact(Arc::clone(name))));
+        self.below
+            .retain(|name, _| is_wanted(&HostName::Below(Arc::clone(name))));
         for name in names {
             let remembered = self.remembered.remove(&name).unwrap_or_default();
             match name {
@@ -267,15 +269,24 @@ impl Worker {
         let exact = exact.filter_map(|(name, known)| known.problem(name));
         let below = self.below.iter();
         let below = below.filter_map(|(suffix, seen)| seen.problem(&format!("*{suffix}")));
-        let wildcards: Vec<_> = self.below.keys().map(|suffix| format!("*{suffix}")).collect();
+        let wildcards: Vec<_> = self
+            .below
+            .keys()
+            .map(|suffix| format!("*{suffix}"))
+            .collect();
         let wildcards = wildcards.join(", ");
         let blind = self.blind.as_ref().map(|why| {
-            format!("{wildcards}: wildcards catch nothing on this host, they are NOT protected ({why})")
+            format!(
+                "{wildcards}: wildcards catch nothing on this host, they are NOT protected ({why})"
+            )
         });
         let misread = self.misread.as_ref().map(|why| {
             format!("{wildcards}: an answer of systemd-resolved was not understood ({why})")
         });
-        let others = blind.into_iter().chain(misread).chain(self.unstored.clone());
+        let others = blind
+            .into_iter()
+            .chain(misread)
+            .chain(self.unstored.clone());
         exact.chain(below).chain(others).collect()
     }
 }
