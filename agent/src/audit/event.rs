@@ -4,6 +4,8 @@
 //! Text that a process chose (paths, comm, cgroups) comes escaped from where it was read; the
 //! log makes any text safe for terminals and bounds its length.
 
+use std::net::IpAddr;
+
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -12,10 +14,13 @@ use super::{
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::Uid;
-use crate::policy::Factor;
+use crate::policy::{Factor, HostName};
 
 /// Most policy errors that one record lists; the rest is counted.
 const MAX_ERRORS: usize = 20;
+
+/// Most addresses that one record lists as added, and as removed.
+const MAX_ADDRESSES: usize = 20;
 
 /// One record.
 #[derive(Clone, Debug, Serialize)]
@@ -84,6 +89,17 @@ pub enum Event {
         /// How many more there are.
         more: usize,
     },
+    /// The addresses of a host name of the policy have changed. See [`Event::host_learned`].
+    HostLearned {
+        /// The name, or `*` and its suffix.
+        host: String,
+        /// The first addresses that are protected from now on.
+        added: Vec<String>,
+        /// The first ones that no longer are.
+        removed: Vec<String>,
+        /// How many more there are of both.
+        more: usize,
+    },
     /// A process tried to reach a protected endpoint.
     Attempt(Attempt),
     /// What the policy says to that.
@@ -150,6 +166,21 @@ pub enum Event {
 }
 
 impl Event {
+    /// A [`Event::HostLearned`] that lists the first addresses and counts the others.
+    pub fn host_learned(host: &HostName, added: &[IpAddr], removed: &[IpAddr]) -> Self {
+        let first = |all: &[IpAddr]| -> Vec<String> {
+            let listed = all.iter().take(MAX_ADDRESSES);
+            listed.map(IpAddr::to_string).collect()
+        };
+        let rest = |all: &[IpAddr]| all.len().saturating_sub(MAX_ADDRESSES);
+        Self::HostLearned {
+            host: host.to_string(),
+            added: first(added),
+            removed: first(removed),
+            more: rest(added) + rest(removed),
+        }
+    }
+
     /// A [`Event::PolicyRefused`] that lists the first errors and counts the others.
     pub fn policy_refused<E: ToString>(errors: &[E]) -> Self {
         let listed = errors.len().min(MAX_ERRORS);

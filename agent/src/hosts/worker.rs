@@ -261,7 +261,8 @@ impl Worker {
             let name = HostName::Below(Arc::clone(suffix));
             (name, seen.addresses())
         });
-        exact.chain(below).collect()
+        let all = exact.chain(below);
+        all.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
     fn problems(&self) -> Vec<String> {

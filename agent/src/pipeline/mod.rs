@@ -17,6 +17,7 @@ mod facts;
 mod faults;
 mod flood;
 mod flows;
+mod names;
 mod notices;
 mod observing;
 mod policy;
@@ -132,6 +133,7 @@ pub struct Pipeline {
     exits: mpsc::UnboundedSender<ProcessId>,
     known_faults: [u64; fault::COUNT as usize],
     known_throttled: HashMap<u64, u64>,
+    hosts: names::HostNames,
     problems: HashMap<Problem, String>,
 }
 
@@ -144,6 +146,7 @@ enum Problem {
     Kernel,
     Preflight,
     History,
+    Names,
 }
 
 impl Problem {

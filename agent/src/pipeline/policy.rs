@@ -90,6 +90,7 @@ impl Pipeline {
                 self.judge_again(now);
                 let found = self.find_sockets();
                 self.judge_existing(found, now);
+                self.look_after_names();
             }
             Err(refused) => {
                 error!("the running policy stays, the new one was refused:\n{refused}");
@@ -108,6 +109,7 @@ impl Pipeline {
         let settings = Settings::load(&self.places.settings)?;
         let mut loaded = policy::load(&self.places.policy)?;
         loaded.policy.add_nat64(&settings.nat64);
+        let untaken = self.hosts.teach(&mut loaded.policy, &settings.nat64);
         let tables = policy::compile(&loaded.policy, &self.names)?;
         self.warn_of_restart(&settings);
         let before = std::mem::replace(&mut self.settings, settings);
@@ -120,6 +122,7 @@ impl Pipeline {
         }
         self.policy = loaded.policy;
         self.loaded = Self::now().wall;
+        self.hosts.took(&untaken);
         Ok(())
     }
 
@@ -177,7 +180,7 @@ impl Pipeline {
 
     /// Lets waiting connections go on whose destination is protected no more: the gate has
     /// nothing against them now.
-    fn let_go_what_is_free(&mut self, now: Now) {
+    pub(super) fn let_go_what_is_free(&mut self, now: Now) {
         let policy = &self.policy;
         let is_free = |waiting: &Waiting| {
             let facts = &waiting.facts;

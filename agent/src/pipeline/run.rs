@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::names::HostNames;
 use super::policy::EnforceError;
 use super::sockets::Sockets;
 use super::{Inputs, Pipeline, Places, Problem};
@@ -140,6 +141,9 @@ impl Pipeline {
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
+        let mut hosts = HostNames::remembered(&settings.state_dir, &loaded.policy);
+        let untaken = hosts.teach(&mut loaded.policy, &settings.nat64);
+        hosts.took(&untaken);
         let names = Remembered::new(SystemNames);
         let tables = policy::compile(&loaded.policy, &names).map_err(EnforceError::from)?;
         let found = preflight(&SystemProbe, &settings.bpffs);
@@ -209,6 +213,7 @@ impl Pipeline {
             exits,
             known_faults: [0; stile_common::fault::COUNT as usize],
             known_throttled: std::collections::HashMap::new(),
+            hosts,
             problems: std::collections::HashMap::new(),
         };
         for finding in found.findings {
@@ -226,6 +231,7 @@ impl Pipeline {
             .prune(now.boot, &pipeline.boot, ELEVATIONS_KEPT)?;
         pipeline.gate.attach(&pipeline.options)?;
         pipeline.opened(opened.repaired_bytes)?;
+        pipeline.look_after_names();
         Ok(pipeline)
     }
 
@@ -288,6 +294,7 @@ impl Pipeline {
                 Some(()) = appeared(&mut sessions) => self.look_at_slices(),
                 Some(request) = inputs.requests.recv() => self.serve(request),
                 Some(process) = inputs.exits.recv() => self.on_exit(process, &mut inputs.exits),
+                news = self.hosts.changed() => self.on_news(news),
                 Some(state) = inputs.bus.recv() => self.on_bus(state),
                 expired = alarm.expired() => match expired {
                     Ok(()) => self.on_alarm(),

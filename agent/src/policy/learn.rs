@@ -92,3 +92,6 @@ impl Policy {
         Coverage::new(&self.endpoints).overfull().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
