@@ -149,7 +149,11 @@ impl Pipeline {
         let problems = self.hosts.problems();
         let text = problems.join("\n");
         let known = self.problems.get(&Problem::Names);
-        let known: HashSet<_> = known.map(|known| known.lines()).into_iter().flatten().collect();
+        let known: HashSet<_> = known
+            .map(|known| known.lines())
+            .into_iter()
+            .flatten()
+            .collect();
         for problem in text.lines().filter(|line| !known.contains(line)) {
             warn!("{problem}");
         }

@@ -34,7 +34,11 @@ fn resolved(policy: &Policy, at: usize) -> Vec<String> {
 
 #[test]
 fn each_endpoint_gets_the_addresses_of_its_names_once() {
-    let (one, wild, other) = (exact("db1.example"), exact("*.db.example"), exact("db2.example"));
+    let (one, wild, other) = (
+        exact("db1.example"),
+        exact("*.db.example"),
+        exact("db2.example"),
+    );
     let mut policy = policy(&[
         ("a", &[one.clone(), wild.clone()], "5432"),
         ("b", std::slice::from_ref(&other), "6432"),
@@ -47,7 +51,10 @@ fn each_endpoint_gets_the_addresses_of_its_names_once() {
         (&exact("unknown.example"), &["10.0.0.9"]),
     ]);
     assert_eq!(policy.learn(&known, &[]), []);
-    assert_eq!(resolved(&policy, 0), ["10.0.0.1/32", "10.0.0.2/32", "fd00::1/128"]);
+    assert_eq!(
+        resolved(&policy, 0),
+        ["10.0.0.1/32", "10.0.0.2/32", "fd00::1/128"]
+    );
     assert_eq!(resolved(&policy, 1), Vec::<String>::new());
     assert_eq!(resolved(&policy, 2), Vec::<String>::new());
     let found = policy.endpoint_at("10.0.0.1".parse().unwrap(), 5432, 6);
@@ -71,8 +78,10 @@ fn what_is_learned_is_in_the_tables_of_the_kernel() {
 
 #[test]
 fn an_address_behind_nat64_is_what_the_gate_looks_up() {
-    let (through, written): (Ipv6Net, Ipv6Net) =
-        ("64:ff9b::/96".parse().unwrap(), "2001:db8:64::/48".parse().unwrap());
+    let (through, written): (Ipv6Net, Ipv6Net) = (
+        "64:ff9b::/96".parse().unwrap(),
+        "2001:db8:64::/48".parse().unwrap(),
+    );
     let name = exact("db1.example");
     let mut policy = policy(&[("a", std::slice::from_ref(&name), "5432")]);
     policy.add_nat64(&[through, written]);
@@ -109,7 +118,10 @@ fn an_endpoint_that_can_not_take_its_addresses_keeps_what_it_had_and_the_others_
     let refused = policy.learn(&known, &[]);
     assert_eq!(refused.len(), 1);
     let text = refused[0].to_string();
-    assert!(text.starts_with("two: ") && text.contains("NOT protected"), "{text}");
+    assert!(
+        text.starts_with("two: ") && text.contains("NOT protected"),
+        "{text}"
+    );
     assert_eq!(resolved(&policy, 0), ["10.0.0.1/32"]);
     assert_eq!(resolved(&policy, 1), ["10.0.0.7/32"]);
     assert_eq!(resolved(&policy, 2), ["10.0.0.3/32"]);
