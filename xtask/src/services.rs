@@ -101,6 +101,14 @@ const RELAYS: [(&str, &str); 6] = [
     ("/usr/sbin/sshd", "openssh-server"),
 ];
 
+/// Offers to install dnsmasq, of whose packages this one starts nothing. Without it, the tests of
+/// host names say that they can't run.
+pub(crate) fn name_server(consent: Consent) {
+    if let Err(error) = program("dnsmasq", "dnsmasq-base", consent) {
+        say::note(format!("some tests can't run: {error:#}"));
+    }
+}
+
 /// Offers to install what the tests of relays use. Without one of them, its tests say that they
 /// can't run.
 pub(crate) fn relays(consent: Consent) {

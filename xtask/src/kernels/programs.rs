@@ -27,10 +27,11 @@ const NEEDED: [&str; 10] = [
     "util-linux",
 ];
 /// Those that some test starts, and says that it can't run where they are missing.
-const USEFUL: [&str; 19] = [
+const USEFUL: [&str; 20] = [
     "at",
     "bubblewrap",
     "cron",
+    "dnsmasq-base",
     "findutils",
     "hostname",
     "iproute2",

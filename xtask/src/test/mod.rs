@@ -83,6 +83,9 @@ fn prepare(workspace: &Workspace, suites: &[Suite], consent: Consent) -> Result<
     if names.contains(&"bypass") {
         services::relays(consent);
     }
+    if names.contains(&"names") {
+        services::name_server(consent);
+    }
     say::step("building the agent and the end-to-end tests");
     EndToEnd::build(workspace, &names, postgres).map(Some)
 }
