@@ -11,15 +11,16 @@ mod bus;
 mod files;
 mod kernel;
 
-use crate::{audit, classify, sys};
+use crate::{audit, classify, hosts, sys};
 
 /// A target's name, which is also that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of the agent.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("audit", audit::fuzz),
     ("login", classify::fuzz_login),
+    ("hosts", hosts::fuzz),
     ("netlink", sys::sock_diag::fuzz),
     ("policy", files::policy),
     ("procfs", classify::fuzz),

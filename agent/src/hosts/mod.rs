@@ -10,6 +10,8 @@
 //! never waited for. Its errors only ever leave addresses protected: `docs/names.md`.
 
 mod answer;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod known;
 mod lookup;
 mod resolved;
@@ -24,6 +26,8 @@ use std::thread;
 
 use tokio::sync::watch;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz;
 pub use known::{GRACE, LONGEST, LONGEST_GRACE, SHORTEST};
 pub use resolved::MONITOR;
 pub use seen::MAX_SEEN;

@@ -68,7 +68,7 @@ pub fn read(state_dir: &Path) -> Result<Learned, StoreError> {
     parse(&text).map_err(|why| StoreError::Broken { path, why })
 }
 
-fn parse(text: &[u8]) -> Result<Learned, String> {
+pub(super) fn parse(text: &[u8]) -> Result<Learned, String> {
     if text.len() as u64 > MAX_BYTES {
         return Err(format!("it is larger than {MAX_BYTES} bytes"));
     }
