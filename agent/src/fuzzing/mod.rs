@@ -19,8 +19,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target of the agent.
 pub const TARGETS: [Target; 10] = [
     ("audit", audit::fuzz),
-    ("login", classify::fuzz_login),
     ("hosts", hosts::fuzz),
+    ("login", classify::fuzz_login),
     ("netlink", sys::sock_diag::fuzz),
     ("policy", files::policy),
     ("procfs", classify::fuzz),

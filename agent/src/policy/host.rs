@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::HostName;
+use super::{HostName, HostNameError};
 
 /// NAT64's well-known prefix (RFC 6052, 2.1). The gate looks up the address inside.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
@@ -14,8 +14,10 @@ const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 /// Why a text is no host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HostError {
-    #[error("{0:?} is neither an address nor a host name")]
+    #[error("{0:?} is neither an address nor a network")]
     NoAddress(String),
+    #[error("{text:?} is neither an address nor the name of a host")]
+    NoHost { text: String, why: HostNameError },
     #[error("the name {0:?} is too wide")]
     Wide(String),
     #[error("the name {0:?} is every host's own")]
@@ -41,9 +43,10 @@ impl HostError {
             Self::NoAddress(_) => "write an address, a network like \"10.20.0.0/16\", a name like \
                                    \"db1.example.com\" or, for all below it, \"*.db.example.com\""
                 .to_owned(),
-            Self::Wide(_) => "name at least a domain of two parts, as in \"*.example.com\", with \
-                              one \"*\" at its beginning"
-                .to_owned(),
+            Self::NoHost { why, .. } => why.to_string(),
+            Self::Wide(_) => {
+                "name at least a domain of two parts, as in \"*.example.com\"".to_owned()
+            }
             Self::OwnName(_) => {
                 "write \"127.0.0.1\" and \"::1\" to protect a service of this host".to_owned()
             }
@@ -64,48 +67,21 @@ impl HostError {
     }
 }
 
-/// Reads a host name; none if the text is something else.
+/// Reads a host name; none if the text is meant for something else.
 pub(super) fn parse_name(text: &str) -> Option<Result<HostName, HostError>> {
-    let (wildcard, name) = match text.strip_prefix("*.") {
-        Some(name) => (true, name),
-        None => (false, text),
-    };
-    if text.contains('*') && (!wildcard || name.contains('*')) {
-        return Some(Err(HostError::Wide(text.to_owned())));
+    let is_other = text.contains([':', '/', '%']) || text.parse::<IpAddr>().is_ok();
+    if is_other {
+        return None;
     }
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    if !is_name(&name) {
-        return wildcard.then(|| Err(HostError::NoAddress(text.to_owned())));
-    }
-    if wildcard {
-        let is_wide = !name.contains('.');
-        return Some(if is_wide {
-            Err(HostError::Wide(text.to_owned()))
-        } else {
-            Ok(HostName::Below(format!(".{name}").into()))
-        });
-    }
-    if name == "localhost" || name.ends_with(".localhost") {
-        return Some(Err(HostError::OwnName(text.to_owned())));
-    }
-    Some(Ok(HostName::Exact(name.into())))
-}
-
-/// Letters, digits and hyphens in parts of at most 63, 253 in all (RFC 1123, 2.1; RFC 1035,
-/// 2.3.4); underscores, which many networks have. The last part is no number: what looks like an
-/// address and is none is no name either.
-fn is_name(name: &str) -> bool {
-    let part = |part: &str| {
-        let odd = |byte: u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_');
-        (1..=63).contains(&part.len())
-            && !part.bytes().any(odd)
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    let last = name.rsplit('.').next().unwrap_or(name);
-    name.len() <= 253
-        && name.split('.').all(part)
-        && last.bytes().any(|byte| byte.is_ascii_alphabetic())
+    let owned = || text.to_owned();
+    Some(match HostName::new(text) {
+        Err(why) => Err(HostError::NoHost { text: owned(), why }),
+        Ok(HostName::Below(suffix)) if !suffix[1..].contains('.') => Err(HostError::Wide(owned())),
+        Ok(HostName::Exact(name)) if *name == *"localhost" || name.ends_with(".localhost") => {
+            Err(HostError::OwnName(owned()))
+        }
+        Ok(name) => Ok(name),
+    })
 }
 
 /// Reads an address or a network.
@@ -218,7 +194,7 @@ mod tests {
     fn what_is_no_address_is_refused() {
         for text in ["", "10.0.0", "010.0.0.1", "fe80::1%eth0", " 10.0.0.1"] {
             assert!(
-                complaint(text).contains("neither an address nor a host name"),
+                complaint(text).contains("neither an address nor a network"),
                 "{text}"
             );
         }

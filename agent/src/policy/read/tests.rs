@@ -78,9 +78,15 @@ fn bad_names_of_endpoints_are_refused() {
 fn bad_hosts_are_refused() {
     let with = |hosts: &str| endpoint_mistake(&format!("name = \"x\"\nports = [1]\n{hosts}"));
     assert!(with("hosts = []").ends_with("the list is empty: nothing would be protected"));
-    assert!(with("hosts = [\"db example\"]").contains("neither an address nor a host name"));
+    assert!(with("hosts = [\"db example\"]").contains("neither an address nor the name of a host"));
     assert!(with("hosts = [\"localhost\"]").ends_with("to protect a service of this host"));
-    for wide in ["*", "*.com", "db*.example.com", "*.*.example.com"] {
+    for part in ["*", "db*.example.com", "*.*.example.com"] {
+        assert!(
+            with(&format!("hosts = [{part:?}]")).contains("'*' can only be"),
+            "{part}"
+        );
+    }
+    for wide in ["*.com", "*.internal."] {
         assert!(
             with(&format!("hosts = [{wide:?}]")).contains("is too wide"),
             "{wide}"

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::args::PolicyCheck;
-use super::failure::{Exit, Failure};
-use super::output::{print, print_json};
-use super::text::{GOOD, count, styled};
+use crate::cli::args::PolicyCheck;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{print, print_json};
+use crate::cli::text::{GOOD, count, styled};
 use crate::config::{Diagnostic, Diagnostics, Settings, Trust};
 use crate::policy;
 
@@ -65,7 +65,7 @@ fn load(policy: &Path, config: &Path, color: bool) -> Result<Sound, Broken> {
 }
 
 /// Runs the command.
-pub(super) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
+pub(in crate::cli) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
     let found = load(&args.policy, &args.config, true);
     if args.format.json {
         print_json(&as_json(&found))?;
