@@ -114,6 +114,21 @@ pub(crate) fn apt_fetch(packages: &[&str], to: &Path, consent: Consent) -> Resul
     apt_get(&arguments)
 }
 
+/// Unpacks packages without installing them: no script of theirs runs.
+///
+/// # Errors
+/// If one of them is none.
+pub(crate) fn unpack(archives: &Path, root: &Path) -> Result<()> {
+    std::fs::create_dir_all(root)?;
+    for entry in std::fs::read_dir(archives)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "deb") {
+            workspace::run(Command::new("dpkg-deb").arg("-x").arg(&path).arg(root))?;
+        }
+    }
+    Ok(())
+}
+
 /// Installs packages from other sources than the machine's own, given to apt-get as options.
 /// Nothing is removed for them.
 ///

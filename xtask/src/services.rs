@@ -109,6 +109,27 @@ pub(crate) fn name_server(consent: Consent) {
     }
 }
 
+/// systemd-resolved: the machine's, or one that is unpacked into this folder. Its package isn't
+/// installed for a test, because that makes the whole machine ask it.
+pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {
+    const PROGRAM: &str = "lib/systemd/systemd-resolved";
+    let find = || {
+        let roots = [Path::new("/"), &folder.join("usr"), folder];
+        let programs = roots.map(|root| root.join(PROGRAM));
+        programs.into_iter().find(|program| program.is_file())
+    };
+    if find().is_none() {
+        let archives = folder.join("archives");
+        let fetched = host::apt_fetch(&["systemd-resolved"], &archives, consent)
+            .and_then(|()| host::unpack(&archives, folder));
+        let _ = std::fs::remove_dir_all(&archives);
+        if let Err(error) = fetched {
+            say::note(format!("a test with systemd-resolved can't run: {error:#}"));
+        }
+    }
+    find()
+}
+
 /// Offers to install what the tests of relays use. Without one of them, its tests say that they
 /// can't run.
 pub(crate) fn relays(consent: Consent) {

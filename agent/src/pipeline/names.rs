@@ -41,11 +41,10 @@ impl HostNames {
     /// What an earlier daemon knew. It is protected before any name server has answered.
     pub(super) fn remembered(state_dir: &Path, policy: &Policy) -> Self {
         let mut names = Self::default();
-        if policy.host_names().is_empty() {
-            return names;
-        }
         match hosts::read(state_dir) {
             Ok(learned) => names.learned = learned,
+            // Nobody misses it where no names are.
+            Err(_) if policy.host_names().is_empty() => {}
             Err(error) => names.unread = Some(error.to_string()),
         }
         names

@@ -154,3 +154,20 @@ fn a_broken_file_of_known_addresses_is_reported_and_protection_goes_on() {
     host.wait_for_challenge(ALICE);
     client.still_waits();
 }
+
+#[test]
+fn names_that_come_back_with_a_reload_are_known_from_an_earlier_daemon() {
+    let Some(mut zone) = Zone::new() else { return };
+    let _server = zone.echo(1);
+    let mut host = knowing(&mut zone);
+    host.stop();
+    zone.fall_silent();
+    host.write_policy(&zone.policy(&["192.0.2.1"]));
+    host.start();
+    host.connect_to(ALICE, zone.at(1)).connected();
+    host.write_policy(&zone.policy(&[&zone.name("db")]));
+    host.reload();
+    let client = host.connect_to(ALICE, zone.at(1));
+    host.wait_for_challenge(ALICE);
+    client.still_waits();
+}

@@ -46,7 +46,16 @@ fn program() -> Option<PathBuf> {
         "/lib/systemd/systemd-resolved",
     ];
     let all = unpacked.into_iter().chain(installed.map(PathBuf::from));
-    all.into_iter().find(|path| path.is_file())
+    // One that was only unpacked may lack a library.
+    let starts = |path: &PathBuf| {
+        let mut command = Command::new(path);
+        command
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    all.into_iter().find(starts)
 }
 
 /// Starts it, with this name server, on the host's bus.

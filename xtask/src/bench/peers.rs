@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -61,7 +60,7 @@ fn programs(folder: &Path, consent: Consent) -> Result<()> {
     }
     let archives = folder.join("archives");
     let fetched = host::apt_fetch(&missing, &archives, consent)
-        .and_then(|()| unpack(&archives, &root))
+        .and_then(|()| host::unpack(&archives, &root))
         .and_then(|()| name_iptables(&root));
     // They are unpacked now, or won't be.
     let _ = fs::remove_dir_all(&archives);
@@ -90,7 +89,7 @@ fn opensnitch(folder: &Path, consent: Consent) -> Result<()> {
     fs::create_dir_all(&archives)?;
     let fetched = archive
         .download(&packages, &archives)
-        .and_then(|()| unpack(&archives, &root));
+        .and_then(|()| host::unpack(&archives, &root));
     let _ = fs::remove_dir_all(&archives);
     fetched?;
     ensure!(has(&root, "opensnitchd"), "{SUITE} has no OpenSnitch");
@@ -100,18 +99,6 @@ fn opensnitch(folder: &Path, consent: Consent) -> Result<()> {
 fn has(root: &Path, program: &str) -> bool {
     let mut folders = ["usr/sbin", "usr/bin"].iter();
     folders.any(|folder| root.join(folder).join(program).is_file())
-}
-
-/// Unpacks packages without installing them: no script of theirs runs.
-fn unpack(archives: &Path, root: &Path) -> Result<()> {
-    fs::create_dir_all(root)?;
-    for entry in fs::read_dir(archives)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "deb") {
-            workspace::run(Command::new("dpkg-deb").arg("-x").arg(&path).arg(root))?;
-        }
-    }
-    Ok(())
 }
 
 /// Gives iptables the names that its package's script would give it.

@@ -26,6 +26,8 @@ pub(crate) struct EndToEnd {
     /// The package's folder: cargo runs tests in it.
     package: PathBuf,
     programs: Programs,
+    /// systemd-resolved, if it is there.
+    pub(super) resolved: Option<PathBuf>,
     /// The names of those that are ours.
     names: Vec<String>,
     /// Suite and its binary.
@@ -56,6 +58,7 @@ impl EndToEnd {
             target: workspace.target().to_owned(),
             package: package.as_std_path().to_owned(),
             programs,
+            resolved: None,
             names,
             suites: executables(&mut cargo)?,
         })
@@ -109,6 +112,9 @@ impl EndToEnd {
     fn command(&self, sandbox: &Sandbox, binary: &Path) -> Result<Command> {
         let mut command = sandbox.command(sandbox.path_inside(binary))?;
         self.programs.tell(sandbox, &mut command);
+        if let Some(resolved) = &self.resolved {
+            command.env("STILE_TEST_RESOLVED", sandbox.path_inside(resolved));
+        }
         command
             // Each test starts a daemon, a bus and often a database: two at a time is what
             // two cores bear without timing out.

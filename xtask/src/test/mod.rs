@@ -79,15 +79,19 @@ fn prepare(workspace: &Workspace, suites: &[Suite], consent: Consent) -> Result<
     }
     say::step("looking for what the end-to-end tests need");
     let postgres = services::postgres(consent)?;
+    let mut resolved = None;
     services::program("dbus-daemon", "dbus-daemon", consent)?;
     if names.contains(&"bypass") {
         services::relays(consent);
     }
     if names.contains(&"names") {
         services::name_server(consent);
+        resolved = services::resolved(&workspace.target().join("resolved"), consent);
     }
     say::step("building the agent and the end-to-end tests");
-    EndToEnd::build(workspace, &names, postgres).map(Some)
+    let mut built = EndToEnd::build(workspace, &names, postgres)?;
+    built.resolved = resolved;
+    Ok(Some(built))
 }
 
 fn list(workspace: &Workspace, suites: &[Suite]) -> Result<ExitCode> {
