@@ -120,8 +120,13 @@ pub(super) fn optional<T>(
     value.map_or(Some(None), |value| read(value).map(Some))
 }
 
+/// Makes a condition of a yes or no.
+type Flag = fn(bool) -> Test;
+/// Makes a condition of a count.
+type Count = fn(AtLeast) -> Test;
+
 /// Conditions that are a plain yes or no.
-const FLAGS: [(&str, fn(bool) -> Test); 6] = [
+const FLAGS: [(&str, Flag); 6] = [
     ("remote", Test::Remote),
     ("tty", Test::Terminal),
     ("program_first_seen", Test::ProgramFirstSeen),
@@ -131,7 +136,7 @@ const FLAGS: [(&str, fn(bool) -> Test); 6] = [
 ];
 
 /// Conditions that count something.
-const COUNTS: [(&str, fn(AtLeast) -> Test); 2] = [
+const COUNTS: [(&str, Count); 2] = [
     ("recent_failures", Test::Failures),
     ("connections", Test::Connections),
 ];
