@@ -85,6 +85,7 @@ impl<'a> Keys<'a> {
                 continue;
             }
             let (key, value) = line.split_once('=').ok_or("a line has no '='")?;
+            let value = unquoted(value)?;
             let place = match key {
                 "UID" => &mut keys.uid,
                 "REMOTE" => &mut keys.remote,
@@ -97,7 +98,7 @@ impl<'a> Keys<'a> {
                 "AUDIT" => &mut keys.audit,
                 _ => continue,
             };
-            if place.replace(unquoted(value)?).is_some() {
+            if place.replace(value).is_some() {
                 return Err("a key comes twice");
             }
         }
@@ -106,12 +107,26 @@ impl<'a> Keys<'a> {
 }
 
 /// Newer versions put some values in quotes. None of those that matter needs an escape; one
-/// that has one stays as it is, and is no number, word or address.
+/// that has one stays as it is, and is no number, word or address. A quote ends on its line: a
+/// user chooses some of the other values, which must not continue as another key.
 fn unquoted(value: &str) -> Result<&str, &'static str> {
-    match value.strip_prefix('"') {
-        None => Ok(value),
-        Some(rest) => rest.strip_suffix('"').ok_or("a quote doesn't end"),
+    let Some(rest) = value.strip_prefix('"') else {
+        return Ok(value);
+    };
+    let inner = rest.strip_suffix('"').ok_or("a quote doesn't end")?;
+    let mut escaped = false;
+    for character in inner.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return Err("a quote doesn't end"),
+            _ => {}
+        }
     }
+    if escaped {
+        return Err("a quote doesn't end");
+    }
+    Ok(inner)
 }
 
 /// One spelling for each number.

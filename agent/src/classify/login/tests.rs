@@ -298,6 +298,17 @@ fn a_file_that_is_odd_in_any_way_is_not_believed() {
         ("AUDIT=3", "AUDIT=x", "its AUDIT is no number"),
         ("AUDIT=3", "AUDIT=3\nnoise", "a line has no '='"),
         ("CLASS=user", "CLASS=\"user", "a quote doesn't end"),
+        (
+            "SERVICE=sshd",
+            "DESKTOP=\"a\nSEAT=seat0\"",
+            "a quote doesn't end",
+        ),
+        (
+            "SERVICE=sshd",
+            "DESKTOP=\"a\\\"\nSEAT=seat0\nB=\"",
+            "a quote doesn't end",
+        ),
+        ("SERVICE=sshd", "DESKTOP=\"a\"b\"", "a quote doesn't end"),
     ] {
         let said = refused(&SSH.replacen(from, to, 1));
         let whole = format!("what logind knows of session 3 can't be understood: {why}");
