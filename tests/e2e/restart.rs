@@ -4,9 +4,15 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use stile::clock;
+use stile::history::History;
+use stile::ids::{EndpointId, Uid};
+use stile::ledger::BootId;
 use stile_tests::{ALICE, BOB, Fate, Host, Probe, ROOT, Server, until};
 
 /// The usual policy with these ports, and this name of its rule.
@@ -219,6 +225,53 @@ fn a_broken_policy_keeps_the_running_one_and_shows_in_the_status() {
     host.reload();
     host.stile(ROOT, &["status"]).succeeded();
     held.still_waits();
+}
+
+#[test]
+fn who_got_through_is_remembered_and_who_only_tried_is_counted() {
+    let mut host = Host::builder().policy(&policy("{port}", "step-up")).build();
+    let authenticator = host.enroll(ALICE);
+    let client = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    client.connected();
+    let _waits = host.connect(BOB);
+    host.wait_for_challenge(BOB);
+    host.stop();
+
+    let boot = BootId::from(clock::boot_id().unwrap());
+    let history = History::open(&host.state(), &boot, clock::now());
+    let (alice, bob, db) = (Uid(ALICE.uid), Uid(BOB.uid), EndpointId::from_name("db"));
+    assert_eq!(history.is_destination_new(alice, db), Ok(false));
+    assert_eq!(history.is_destination_new(bob, db), Ok(true));
+    let tried =
+        |user| history.connections_within(user, db, Duration::from_secs(3600), clock::now());
+    assert_eq!((tried(alice), tried(bob)), (Ok(1), Ok(1)));
+}
+
+/// What users did before is lost then, and conditions on it can't be judged. Nothing else is.
+#[test]
+fn a_broken_history_shows_in_the_status_and_stops_nothing_else() {
+    let mut host = Host::start_usual();
+    let authenticator = host.enroll(ALICE);
+    host.stop();
+    let history = host.state().join("history.redb");
+    assert_eq!(fs::metadata(&history).unwrap().mode() & 0o777, 0o600);
+    fs::write(&history, "garbage").unwrap();
+    host.start();
+    let status = host.stile(ROOT, &["status"]);
+    assert_eq!(status.code, 1, "{status:?}");
+    let path = history.display().to_string();
+    assert!(status.stdout.contains(&path), "{}", status.stdout);
+    let client = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    host.approve(ALICE, &authenticator);
+    client.connected();
+
+    host.stop();
+    fs::remove_file(&history).unwrap();
+    host.start();
+    host.stile(ROOT, &["status"]).succeeded();
 }
 
 #[test]

@@ -222,6 +222,7 @@ impl Pipeline {
                 .problems
                 .insert(Problem::Preflight, finding.to_string());
         }
+        pipeline.report_history();
         pipeline.known_faults = pipeline.gate.faults()?;
         pipeline.known_throttled = pipeline.gate.throttled()?;
         pipeline.enforce(&tables)?;
