@@ -12,6 +12,7 @@ mod grants;
 mod holding;
 mod psql;
 mod refusing;
+mod sessions;
 mod sizes;
 mod subjects;
 mod unprotected;

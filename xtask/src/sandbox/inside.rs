@@ -35,6 +35,9 @@ pub(crate) struct Inside {
     command: Vec<OsString>,
 }
 
+/// Where logind keeps its sessions: those of the tests are none of the machine's.
+const SESSIONS: &str = "/run/systemd/sessions";
+
 /// Furnishes the sandbox, and becomes the command. Returns only if that fails.
 pub(crate) fn enter(inside: &Inside) -> Result<std::convert::Infallible> {
     Cgroup::adopt(inside.cgroup.clone()).add(std::process::id())?;
@@ -65,6 +68,8 @@ fn furnish(inside: &Inside) -> Result<()> {
     lay_over_etc(&etc, &work)?;
     bind(&inside.shared, &shared)?;
     mount_fs("bpf", Path::new(BPFFS), Some("mode=0700"))?;
+    std::fs::create_dir_all(SESSIONS).with_context(|| format!("could not make {SESSIONS}"))?;
+    mount_fs("tmpfs", Path::new(SESSIONS), Some("mode=0755"))?;
     loopback::up()
 }
 
