@@ -13,8 +13,8 @@ use crate::policy::read::{
     Draft, EndpointDraft, Located, RiskDraft, RoleDraft, RuleDraft, Targets, Who,
 };
 use crate::policy::{
-    Action, Endpoint, EndpointSelector, Protocol, Risk, Rule, RuleName, Scope, Threshold,
-    UserSelector,
+    Action, Condition, Endpoint, EndpointSelector, Protocol, Risk, Rule, RuleName, Scope,
+    Threshold, UserSelector,
 };
 
 /// What is sound.
@@ -266,6 +266,18 @@ impl<'d> Known<'d> {
     fn risk(&self, draft: &RiskDraft, findings: &mut Findings) -> Option<Risk> {
         let endpoints = draft.targets.as_ref();
         let endpoints = endpoints.and_then(|targets| self.selector(targets, findings))?;
+        let varies = draft.when.iter().flatten().any(Condition::varies);
+        let mut waitless = self.waitless.values();
+        if let Some(endpoint) = waitless.find(|one| varies && endpoints.contains(one.id)) {
+            let message = format!(
+                "this is asked of each connection by itself, but the endpoint {:?} isn't TCP alone: \
+                 only TCP can be held",
+                endpoint.name.as_str()
+            );
+            findings
+                .error(&draft.spot, message)
+                .help("name the endpoints over TCP that it is for: endpoints = [...]");
+        }
         Some(Risk {
             name: draft.name.as_ref()?.value.clone(),
             endpoints,

@@ -508,6 +508,12 @@ fn what_is_asked_of_single_connections_needs_tcp() {
         let found = only(mistakes(&[&udp, &rule]));
         assert!(found.contains(place), "{found}");
     }
+    let risk = "[[threshold]]\npoints = 1\n[[risk]]\nname = \"far\"\npoints = 1\nwhen = { remote = true }\n";
+    let found = only(mistakes(&[&udp, risk]));
+    assert!(
+        found.contains("this is asked of each connection by itself"),
+        "{found}"
+    );
     let hours = "[[rule]]\nname = \"r\"\nendpoints = [\"db\"]\nusers = [\"*\"]\naction = \"step-up\"\nwhen = { hours = \"08:00-19:00\" }\n";
     assert!(
         texts(&[&udp, hours]).is_ok(),
