@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod doctor;
+pub mod explain;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

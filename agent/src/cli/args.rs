@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What can be typed. The help, the man pages and the completions all come from here.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+
+use crate::policy::SessionType;
 
 /// Where the policy is unless `--policy` says otherwise.
 const POLICY_DIR: &str = "/etc/stile/policy.d";
@@ -156,6 +159,27 @@ pub(super) enum Policy {
         "stile policy check --json    for a CI that annotates lines"
     ))]
     Check(PolicyCheck),
+    /// Say what a policy does with a connection, and why
+    ///
+    /// Shows each rule that speaks of the endpoint, why it fits or doesn't, and what the user
+    /// would see. It reads the files alone: no agent, no root. What isn't said is unknown, and
+    /// then the stricter case counts.
+    #[command(after_help = after!(
+        "stile policy explain --user dbadmin --to db1.example.com:5432",
+        "stile policy explain --user 1000 --group dba --program /usr/bin/psql \\",
+        "    --to 10.20.0.7:5432 --at 2026-01-05T03:00 --remote --from 192.0.2.7",
+        "stile policy explain --policy ./policy.d --user eve --to 10.20.0.7:22 --json"
+    ))]
+    Explain(PolicyExplain),
+    /// Hold a policy against cases of what it has to do
+    ///
+    /// Each case names a user, their groups, a destination, and what is expected; nothing of it
+    /// has to exist here, so it runs in a CI, without root. Ends with 1 if a case fails.
+    #[command(after_help = after!(
+        "stile policy test cases.toml",
+        "stile policy test --policy ./policy.d --junit report.xml cases/*.toml"
+    ))]
+    Test(PolicyTest),
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,6 +282,110 @@ pub(super) struct PolicyCheck {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct PolicyExplain {
+    /// The directory with the policy files
+    #[arg(long, value_name = "DIR", default_value = POLICY_DIR, value_hint = ValueHint::DirPath)]
+    pub(super) policy: PathBuf,
+    /// Who connects, by name or uid
+    #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username)]
+    pub(super) user: String,
+    /// A group of theirs; may be given more than once, in place of those they have here
+    #[arg(long = "group", value_name = "NAME")]
+    pub(super) groups: Vec<String>,
+    /// Where to: an address, or a host name, and a port
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) to: String,
+    /// Over UDP instead of TCP
+    #[arg(long)]
+    pub(super) udp: bool,
+    /// What connects
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) program: Option<PathBuf>,
+    /// When, in this host's time zone or as RFC 3339; now if it isn't given
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+    /// From a session that came over the network
+    #[arg(long, conflicts_with = "local")]
+    pub(super) remote: bool,
+    /// From where that came
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "local")]
+    pub(super) from: Option<IpAddr>,
+    /// From a session at this machine
+    #[arg(long)]
+    pub(super) local: bool,
+    /// The type of the session
+    #[arg(long, value_name = "TYPE", value_parser = session_type)]
+    pub(super) session: Option<SessionType>,
+    /// Its seat
+    #[arg(long, value_name = "SEAT")]
+    pub(super) seat: Option<String>,
+    /// With a terminal
+    #[arg(long, conflicts_with = "no_tty")]
+    pub(super) tty: bool,
+    /// Without one
+    #[arg(long)]
+    pub(super) no_tty: bool,
+    /// In this systemd unit
+    #[arg(long, value_name = "UNIT")]
+    pub(super) unit: Option<String>,
+    /// With a program that the user has not got through with before
+    #[arg(long, conflicts_with = "known_program")]
+    pub(super) new_program: bool,
+    /// With one that they have
+    #[arg(long)]
+    pub(super) known_program: bool,
+    /// To an endpoint that the user has not got through to before
+    #[arg(long, conflicts_with = "known_destination")]
+    pub(super) new_destination: bool,
+    /// To one that they have
+    #[arg(long)]
+    pub(super) known_destination: bool,
+    /// From an address that the user has not got through from before
+    #[arg(long, conflicts_with = "known_address")]
+    pub(super) new_address: bool,
+    /// From one that they have
+    #[arg(long)]
+    pub(super) known_address: bool,
+    /// At an hour at which the user hardly ever works
+    #[arg(long, conflicts_with = "usual_hour")]
+    pub(super) unusual_hour: bool,
+    /// At one of the usual hours
+    #[arg(long)]
+    pub(super) usual_hour: bool,
+    /// Wrong answers within the time that is asked for
+    #[arg(long, value_name = "N")]
+    pub(super) failures: Option<u32>,
+    /// Connections within the time that is asked for, this one included
+    #[arg(long, value_name = "N")]
+    pub(super) connections: Option<u32>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyTest {
+    /// Files of cases
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) cases: Vec<PathBuf>,
+    /// The directory with the policy files
+    #[arg(long, value_name = "DIR", default_value = POLICY_DIR, value_hint = ValueHint::DirPath)]
+    pub(super) policy: PathBuf,
+    /// Also write a report that a CI reads
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+fn session_type(word: &str) -> Result<SessionType, String> {
+    let found = SessionType::ALL.iter().find(|(name, _)| *name == word);
+    found.map(|(_, kind)| *kind).ok_or_else(|| {
+        let words = SessionType::ALL.map(|(word, _)| word);
+        format!("one of {}", words.join(", "))
+    })
+}
+
+#[derive(Debug, Args)]
 pub(super) struct AuditTail {
     /// How many records
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10)]
@@ -290,6 +418,8 @@ impl Command {
             Self::Revoke(_) => "revoke",
             Self::Enroll(_) => "enroll",
             Self::Policy(Policy::Check(_)) => "policy check",
+            Self::Policy(Policy::Explain(_)) => "policy explain",
+            Self::Policy(Policy::Test(_)) => "policy test",
             Self::Audit(Audit::Tail(_)) => "audit tail",
             Self::Audit(Audit::Verify(_)) => "audit verify",
             Self::Doctor(_) => "doctor",

@@ -53,6 +53,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Revoke(args) => with_agent(revoke::run(args)),
         Command::Enroll(args) => with_agent(enroll::run(args)),
         Command::Policy(Policy::Check(args)) => policy::check(&args),
+        Command::Policy(Policy::Explain(args)) => policy::explain(&args),
+        Command::Policy(Policy::Test(args)) => policy::test(&args),
         Command::Audit(Audit::Tail(args)) => audit::tail(&args),
         Command::Audit(Audit::Verify(args)) => audit::verify(&args),
         Command::Doctor(args) => with_agent(doctor::run(args)),

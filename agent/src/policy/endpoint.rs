@@ -176,16 +176,19 @@ impl Endpoint {
         self.hosts.iter().chain(&self.resolved)
     }
 
+    /// True if it has this port over this protocol, whatever the address.
+    #[must_use]
+    pub fn serves(&self, port: u16, number: u8) -> bool {
+        let mut ports = self.ports.iter();
+        self.protocol.contains(number)
+            && ports.any(|ports| (ports.first..=ports.last).contains(&port))
+    }
+
     /// True if a destination belongs to this endpoint, earlier endpoints aside; `number` is
     /// the protocol's (IANA).
     #[must_use]
     pub fn contains(&self, address: IpAddr, port: u16, number: u8) -> bool {
         let address = address.to_canonical();
-        self.protocol.contains(number)
-            && self.networks().any(|host| host.contains(&address))
-            && self
-                .ports
-                .iter()
-                .any(|ports| (ports.first..=ports.last).contains(&port))
+        self.serves(port, number) && self.networks().any(|host| host.contains(&address))
     }
 }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `stile policy explain`: what a policy does with a connection, and why.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+
+use anstyle::Style;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use stile_common::protocol;
+
+use super::load;
+use crate::cli::args::PolicyExplain;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{print, print_json};
+use crate::cli::text::{BAD, GOOD, HEAD, escape, styled};
+use crate::explain::case::{destination, endpoint_of, time};
+use crate::explain::{Explanation, Given, GivenNames, Outcome};
+use crate::policy::{Endpoint, Policy, SessionFacts, SessionType};
+
+/// Runs the command.
+pub(in crate::cli) fn explain(args: &PolicyExplain) -> Result<Exit, Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, error);
+    let at = match &args.at {
+        None => Timestamp::now(),
+        Some(text) => time(text, TimeZone::system()).ok_or_else(|| {
+            usage(format!(
+                "{text:?} is no time; write it as in 2026-01-05T03:00"
+            ))
+        })?,
+    };
+    let (host, port) = destination(&args.to).ok_or_else(|| {
+        let help = "write it as in db1.example.com:5432 or [fd00::1]:5432";
+        usage(format!("{:?} is no destination; {help}", args.to))
+    })?;
+    let policy = load(&args.policy)?;
+    let names = GivenNames::here(&args.user, &args.groups)
+        .map_err(|error| Failure::new(Exit::Refused, error.to_string()))?;
+    let number = if args.udp {
+        protocol::UDP
+    } else {
+        protocol::TCP
+    };
+    let endpoint = endpoint_at(&policy, &host, port, number).map_err(usage)?;
+    let given = given(args, at);
+    let explanation = Explanation::new(&policy, &names, &given, names.uid(), endpoint);
+    if args.format.json {
+        print_json(&explanation)?;
+        return Ok(Exit::Ok);
+    }
+    if names.is_made_up() {
+        print(&format!(
+            "{:?} has no account here: it is taken for somebody in the groups that are given",
+            escape(&args.user)
+        ))?;
+    }
+    print(&painted(&explanation))?;
+    Ok(Exit::Ok)
+}
+
+/// The text, with its head and its conclusion marked.
+fn painted(explanation: &Explanation) -> String {
+    let text = escape_lines(&explanation.to_string());
+    let conclusion = escape(&explanation.conclusion());
+    let style: Style = match explanation.outcome {
+        Outcome::Deny => BAD,
+        Outcome::Allow | Outcome::Observe | Outcome::Unprotected => GOOD,
+        Outcome::StepUp => HEAD,
+    };
+    text.replacen(&conclusion, &styled(style, &conclusion), 1)
+}
+
+fn escape_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(escape).collect();
+    lines.join("\n")
+}
+
+fn given(args: &PolicyExplain, at: Timestamp) -> Given {
+    let remote = args.remote || args.from.is_some();
+    let has_session = remote || args.local || args.session.is_some() || args.seat.is_some();
+    let session = has_session.then(|| SessionFacts {
+        remote,
+        remote_address: args.from,
+        kind: args.session.unwrap_or(SessionType::Tty),
+        seat: args.seat.clone(),
+    });
+    Given {
+        program: args.program.clone(),
+        session,
+        tty: either(args.tty, args.no_tty),
+        unit: args.unit.clone(),
+        new_program: either(args.new_program, args.known_program),
+        new_destination: either(args.new_destination, args.known_destination),
+        new_address: either(args.new_address, args.known_address),
+        unusual_hour: either(args.unusual_hour, args.usual_hour),
+        failures: args.failures,
+        connections: args.connections,
+        ..Given::at(at)
+    }
+}
+
+fn either(yes: bool, no: bool) -> Option<bool> {
+    (yes || no).then_some(yes)
+}
+
+/// The endpoint of a destination: by its address, by its name, or by the addresses that this host
+/// knows for the name.
+fn endpoint_at<'p>(
+    policy: &'p Policy,
+    host: &str,
+    port: u16,
+    number: u8,
+) -> Result<Option<&'p Endpoint>, String> {
+    let known = endpoint_of(policy, host, port, number);
+    if known.is_some() || host.parse::<IpAddr>().is_ok() {
+        return Ok(known);
+    }
+    let addresses = (host, port).to_socket_addrs();
+    let addresses: Vec<SocketAddr> = addresses
+        .map_err(|error| format!("{host:?} can't be resolved: {error}; write an address"))?
+        .collect();
+    let mut found = addresses.iter();
+    Ok(found.find_map(|address| policy.endpoint_at(address.ip(), port, number)))
+}
