@@ -52,11 +52,10 @@ impl Policy {
         self.take_all(before);
         let mut refused = Vec::new();
         for (at, resolved) in known.into_iter().enumerate() {
-            let before = std::mem::replace(&mut self.endpoints[at].resolved, resolved);
+            let before = self.endpoints.resolve(at, resolved);
             if !self.fits() {
-                let endpoint = &mut self.endpoints[at];
-                endpoint.resolved = before;
-                let endpoint = endpoint.name.clone();
+                self.endpoints.resolve(at, before);
+                let endpoint = self.endpoints[at].name.clone();
                 refused.push(NotTaken { endpoint });
             }
         }
@@ -82,9 +81,9 @@ impl Policy {
 
     /// Sets what is known of each endpoint, and returns what was.
     fn take_all(&mut self, known: Vec<Vec<IpNet>>) -> Vec<Vec<IpNet>> {
-        let endpoints = self.endpoints.iter_mut().zip(known);
-        endpoints
-            .map(|(endpoint, resolved)| std::mem::replace(&mut endpoint.resolved, resolved))
+        let known = known.into_iter().enumerate();
+        known
+            .map(|(at, resolved)| self.endpoints.resolve(at, resolved))
             .collect()
     }
 

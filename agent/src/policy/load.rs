@@ -91,8 +91,8 @@ fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Lo
     }
     let mode = draft.defaults.mode.unwrap_or_default();
     let policy = check::check(draft, &mut findings).map(|checked| Policy {
-        endpoints: checked.endpoints,
-        rules: checked.rules,
+        endpoints: checked.endpoints.into(),
+        rules: checked.rules.into(),
         risks: checked.risks,
         thresholds: checked.thresholds,
         mode,

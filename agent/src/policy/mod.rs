@@ -12,6 +12,7 @@ mod evaluate;
 mod facts;
 mod host;
 mod host_name;
+mod indexed;
 mod learn;
 mod load;
 mod matching;
@@ -41,6 +42,7 @@ pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, Port
 pub use evaluate::{Doubt, Evaluation, Fit, Miss, RiskFound, Step, evaluate};
 pub use facts::{Fact, Facts, OnlyTime, ProgramFacts, SessionFacts, Unknown};
 pub use host_name::HostNameError;
+pub use indexed::{Endpoints, Rules};
 pub use learn::{Learned, NotTaken};
 pub use load::{Loaded, load, load_as, load_texts};
 pub use names::{NameError, Names, Remembered, SystemNames};
@@ -65,9 +67,9 @@ use crate::ids::EndpointId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What is protected. An address that two of them name belongs to the first.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Endpoints,
     /// Who may reach it. The first rule that matches counts; where none does, nobody may.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// What is unusual about a connection.
     pub risks: Vec<Risk>,
     /// What comes of it.
@@ -95,7 +97,7 @@ impl Policy {
     /// The endpoint with this id.
     #[must_use]
     pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.id == id)
+        self.endpoints.with(id)
     }
 
     /// The endpoint that a destination belongs to; `protocol` is IANA's number
@@ -117,9 +119,7 @@ impl Policy {
 
     /// The rules that speak of an endpoint, in their order.
     pub fn rules_of(&self, endpoint: EndpointId) -> impl Iterator<Item = &Rule> {
-        self.rules
-            .iter()
-            .filter(move |rule| rule.endpoints.contains(endpoint))
+        self.rules.of(endpoint)
     }
 }
 

@@ -27,16 +27,15 @@ impl Policy {
             }
         }
         self.nat64 = through;
-        for endpoint in &mut self.endpoints {
+        self.endpoints.add_hosts(|endpoint| {
             let v4 = endpoint.hosts.iter().filter_map(|host| match host {
                 IpNet::V4(net) => Some(*net),
                 IpNet::V6(_) => None,
             });
             let behind =
                 |net: Ipv4Net| written.iter().filter_map(move |prefix| behind(prefix, net));
-            let added: Vec<_> = v4.flat_map(behind).map(IpNet::V6).collect();
-            endpoint.hosts.extend(added);
-        }
+            v4.flat_map(behind).map(IpNet::V6).collect()
+        });
     }
 
     fn protects_some_of(&self, prefix: &Ipv6Net) -> bool {

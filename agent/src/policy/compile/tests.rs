@@ -262,8 +262,8 @@ fn a_policy() -> impl Strategy<Value = Policy> {
             }
         });
         Policy {
-            endpoints: endpoints.collect(),
-            rules: Vec::new(),
+            endpoints: endpoints.collect::<Vec<_>>().into(),
+            rules: Vec::new().into(),
             risks: Vec::new(),
             thresholds: Vec::new(),
             mode: Mode::Enforce,

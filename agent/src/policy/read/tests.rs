@@ -20,7 +20,7 @@ fn what_a_rule_does_not_say_has_a_default() {
         first,
         factors,
         realm,
-    } = policy("\"step-up\"").rules.remove(0).action
+    } = policy("\"step-up\"").rules[0].clone().action
     else {
         panic!("no step-up rule");
     };
@@ -36,13 +36,13 @@ fn what_a_rule_does_not_say_has_a_default() {
         }
     );
     assert_eq!(factors, [Factor::Totp]);
-    let allow = policy("\"allow\"\nscope = \"socket\"").rules.remove(0);
+    let allow = policy("\"allow\"\nscope = \"socket\"").rules[0].clone();
     assert_eq!(
         allow.action.terms().unwrap().ttl,
         Duration::from_secs(86_400)
     );
     assert_eq!(allow.users, [UserSelector::Uid(Uid(5))]);
-    let deny = policy("\"deny\"").rules.remove(0);
+    let deny = policy("\"deny\"").rules[0].clone();
     assert_eq!(
         (deny.action, deny.endpoints),
         (Action::Deny, EndpointSelector::All)
@@ -325,7 +325,7 @@ fn conditions_are_read() {
         let rule = format!(
             "[[rule]]\nname = \"r\"\nendpoints = [\"db\"]\nusers = [\"*\"]\naction = \"deny\"\nwhen = {when}"
         );
-        texts(&[ENDPOINT, &rule]).unwrap().policy.rules.remove(0)
+        texts(&[ENDPOINT, &rule]).unwrap().policy.rules[0].clone()
     };
     for (when, shown) in [
         (
@@ -463,11 +463,7 @@ fn risks_and_thresholds_are_read_in_the_order_of_their_points() {
 fn a_service_brings_its_ports() {
     let endpoint = |keys: &str| format!("[[endpoint]]\nname = \"x\"\n{keys}");
     let read = |keys: &str| {
-        texts(&[&endpoint(keys)])
-            .unwrap()
-            .policy
-            .endpoints
-            .remove(0)
+        texts(&[&endpoint(keys)]).unwrap().policy.endpoints[0].clone()
     };
     let db = read("hosts = [\"10.0.0.1\"]\nservice = \"postgresql\"");
     assert_eq!(db.ports, [PortSpan::new(5432, 5432).unwrap()]);
@@ -482,7 +478,7 @@ fn a_service_brings_its_ports() {
 #[test]
 fn host_names_are_read() {
     let text = "[[endpoint]]\nname = \"x\"\nports = [1]\nhosts = [\"DB1.Example.com.\", \"10.0.0.1\", \"*.db.example.com\"]";
-    let endpoint = texts(&[text]).unwrap().policy.endpoints.remove(0);
+    let endpoint = texts(&[text]).unwrap().policy.endpoints[0].clone();
     let names: Vec<_> = endpoint.names.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["db1.example.com", "*.db.example.com"]);
     assert_eq!(endpoint.hosts.len(), 1);
