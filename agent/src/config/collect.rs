@@ -43,6 +43,8 @@ pub(crate) struct Findings {
     files: Vec<File>,
     list: Vec<Finding>,
     left_out: usize,
+    /// True if one of those is a mistake.
+    left_out_error: bool,
 }
 
 /// A finding that may still be told more about.
@@ -74,6 +76,7 @@ impl Findings {
             files: Vec::new(),
             list: Vec::new(),
             left_out: 0,
+            left_out_error: false,
         };
         findings.add_file(root);
         findings
@@ -170,7 +173,7 @@ impl Findings {
 
     /// True if anything found is a mistake.
     pub(crate) fn has_errors(&self) -> bool {
-        self.left_out > 0 || self.list.iter().any(|one| one.level == Level::Error)
+        self.left_out_error || self.list.iter().any(|one| one.level == Level::Error)
     }
 
     /// `value` and the warnings, or if there is an error or no value, everything found.
@@ -180,26 +183,29 @@ impl Findings {
     ) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
         self.list
             .sort_by_key(|one| (one.file, one.span.as_ref().map(|span| span.start)));
-        let list: Vec<_> = self.list.iter().map(|one| self.diagnostic(one)).collect();
+        let mut list: Vec<_> = self.list.iter().map(|one| self.diagnostic(one)).collect();
+        let value = value.filter(|_| !self.has_errors());
+        list.extend(self.cut(value.is_none()));
         match value {
-            Some(value) if !self.has_errors() => Ok((value, list)),
-            _ => Err(self.refusal(list)),
+            Some(value) => Ok((value, list)),
+            None => Err(Diagnostics::new(list, &self.files[0].path)),
         }
     }
 
-    fn refusal(&self, mut list: Vec<Diagnostic>) -> Diagnostics {
-        let root = &self.files[0].path;
-        if self.left_out > 0 {
-            list.push(Diagnostic {
-                level: Level::Error,
-                path: root.clone(),
-                place: None,
-                message: format!("{} more findings are not listed", self.left_out),
-                help: Some("correct the ones above first".to_owned()),
-                see: None,
-            });
-        }
-        Diagnostics::new(list, root)
+    /// Says that some are not listed, if so.
+    fn cut(&self, has_errors: bool) -> Option<Diagnostic> {
+        (self.left_out > 0).then(|| Diagnostic {
+            level: if has_errors {
+                Level::Error
+            } else {
+                Level::Warning
+            },
+            path: self.files[0].path.clone(),
+            place: None,
+            message: format!("{} more findings are not listed", self.left_out),
+            help: Some("correct the ones above first".to_owned()),
+            see: None,
+        })
     }
 
     fn push(
@@ -210,6 +216,7 @@ impl Findings {
     ) -> Note<'_> {
         if self.list.len() >= MAX_FINDINGS {
             self.left_out += 1;
+            self.left_out_error |= level == Level::Error;
             return Note(None);
         }
         self.list.push(Finding {
@@ -304,10 +311,23 @@ mod tests {
         for _ in 0..MAX_FINDINGS + 7 {
             findings.warning(&Spot { file, span: 0..1 }, "doubtful");
         }
-        let all = findings.finish(Some(())).unwrap_err();
+        let ((), all) = findings.finish(Some(())).unwrap();
         assert_eq!(all.len(), MAX_FINDINGS + 1);
         let last = all.iter().last().map(Diagnostic::message);
         assert_eq!(last, Some("7 more findings are not listed"));
+    }
+
+    #[test]
+    fn a_mistake_behind_a_flood_of_doubts_is_a_mistake() {
+        let (mut findings, file) = findings("x");
+        for _ in 0..MAX_FINDINGS {
+            findings.warning(&Spot { file, span: 0..1 }, "doubtful");
+        }
+        findings.error(&Spot { file, span: 0..1 }, "wrong");
+        assert_eq!(
+            findings.finish(Some(())).unwrap_err().len(),
+            MAX_FINDINGS + 1
+        );
     }
 
     #[test]

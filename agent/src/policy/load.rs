@@ -2,6 +2,7 @@
 //! Reads a directory of policy files, all or nothing.
 
 mod check;
+mod doubts;
 
 use std::ffi::OsString;
 use std::fs;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stile_common::MAX_CLASS_PORTS;
 
+use super::doubts::{warn_of_dead_rules, warn_of_overlaps, warn_of_unreachable};
 use crate::config::{Findings, Spot, closest};
 use crate::ids::EndpointId;
 use crate::policy::coverage::Coverage;
@@ -76,6 +77,7 @@ pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<Checked> {
     }
     warn_of_dead_rules(&drafts, &rules, &endpoints, findings);
     warn_of_unreachable(&draft.endpoints, &endpoints, &rules, findings);
+    warn_of_overlaps(&draft.endpoints, &endpoints, findings);
     let mut thresholds = draft.thresholds;
     thresholds.sort_by_key(|threshold| threshold.points);
     Some(Checked {
@@ -309,10 +311,14 @@ impl<'d> Known<'d> {
 
     /// What is given to single connections is given while they wait, and only TCP waits.
     fn refuse_scope(&self, rule: &RuleDraft, named: &EndpointSelector, findings: &mut Findings) {
-        let mut waitless = self.waitless.values();
-        let Some(endpoint) = waitless.find(|one| named.contains(one.id)) else {
-            return;
+        let waitless = match named {
+            EndpointSelector::All => self.waitless.values().next(),
+            EndpointSelector::These(ids) => {
+                let known = ids.iter().filter_map(|id| self.waitless.get(id));
+                known.min_by_key(|one| one.id)
+            }
         };
+        let Some(endpoint) = waitless else { return };
         let name = endpoint.name.as_str();
         let terms = rule.action.as_ref().and_then(|action| action.terms());
         if let Some(scope) = terms
@@ -379,65 +385,5 @@ fn refuse_overfull(drafts: &[EndpointDraft], endpoints: &[Endpoint], findings: &
         findings
             .error(spot, message)
             .help("join ranges, or give the endpoints addresses of their own");
-    }
-}
-
-/// Warns of rules all of whose endpoints an earlier rule has settled for everybody.
-fn warn_of_dead_rules(
-    drafts: &[&RuleDraft],
-    rules: &[Rule],
-    endpoints: &[Endpoint],
-    findings: &mut Findings,
-) {
-    let mut settled: BTreeMap<EndpointId, usize> = BTreeMap::new();
-    for (position, rule) in rules.iter().enumerate() {
-        let all = endpoints.iter().map(|endpoint| endpoint.id);
-        let own: Vec<_> = all.filter(|id| rule.endpoints.contains(*id)).collect();
-        let earlier: Option<Vec<_>> = own.iter().map(|id| settled.get(id)).collect();
-        if let Some(by) = earlier.and_then(|by| by.into_iter().max().copied()) {
-            findings
-                .warning(
-                    name_spot(drafts[position]),
-                    format!("the rule {:?} can never match", rule.name.as_str()),
-                )
-                .see(
-                    name_spot(drafts[by]),
-                    "an earlier rule for everybody comes first",
-                )
-                .help("put the more special rule first, or delete it");
-        }
-        if rule.is_for_everyone() {
-            for id in own {
-                settled.entry(id).or_insert(position);
-            }
-        }
-    }
-}
-
-fn name_spot(draft: &RuleDraft) -> &Spot {
-    draft.name.as_ref().map_or(&draft.spot, |name| &name.spot)
-}
-
-/// Warns of endpoints that no rule lets anybody reach.
-fn warn_of_unreachable(
-    drafts: &[EndpointDraft],
-    endpoints: &[Endpoint],
-    rules: &[Rule],
-    findings: &mut Findings,
-) {
-    for (draft, endpoint) in drafts.iter().zip(endpoints) {
-        if !rules
-            .iter()
-            .any(|rule| rule.endpoints.contains(endpoint.id))
-        {
-            let name = endpoint.name.as_str();
-            let spot = draft.name.as_ref().map_or(&draft.spot, |name| &name.spot);
-            findings
-                .warning(
-                    spot,
-                    format!("no rule speaks of {name:?}: nobody can reach it"),
-                )
-                .help("write a [[rule]] for it, or a deny rule to say that it is meant so");
-        }
     }
 }

@@ -462,9 +462,7 @@ fn risks_and_thresholds_are_read_in_the_order_of_their_points() {
 #[test]
 fn a_service_brings_its_ports() {
     let endpoint = |keys: &str| format!("[[endpoint]]\nname = \"x\"\n{keys}");
-    let read = |keys: &str| {
-        texts(&[&endpoint(keys)]).unwrap().policy.endpoints[0].clone()
-    };
+    let read = |keys: &str| texts(&[&endpoint(keys)]).unwrap().policy.endpoints[0].clone();
     let db = read("hosts = [\"10.0.0.1\"]\nservice = \"postgresql\"");
     assert_eq!(db.ports, [PortSpan::new(5432, 5432).unwrap()]);
     let metadata = read("service = \"cloud-metadata\"");
