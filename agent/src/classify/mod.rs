@@ -30,7 +30,9 @@ pub use self::login::{Logins, NoLogin};
 use self::looks::Looks;
 pub use self::process::{Gone, Parent, Process, ProcessId};
 pub use self::procfs::{ProcError, ProcFs, Program};
-pub use self::programs::{Doubt, Examined, MAX_HASHED, NoDigest, NoProgram, Programs};
+pub use self::programs::{
+    Doubt, Examined, MAX_HASHED, NoDigest, NoProgram, Programs, doubt_of_program_at,
+};
 pub use self::session::Subject;
 pub use self::tty::{Terminal, TtyName};
 use crate::clock::BootTime;

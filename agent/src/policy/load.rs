@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::host_doubts::{Host, Mentions};
 use super::read::Draft;
 use super::{Policy, PolicyVersion};
 use crate::config::{
@@ -44,6 +45,15 @@ pub fn load(dir: &Path) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// Lists every mistake of every file.
 pub fn load_as(dir: &Path, trust: Trust) -> Result<Loaded, Diagnostics> {
+    load_on(dir, trust, &Host::default())
+}
+
+/// As [`load_as`], and doubts what this host doesn't have. An agent loads a policy that names
+/// what is yet to come.
+///
+/// # Errors
+/// Lists every mistake of every file.
+pub fn load_on(dir: &Path, trust: Trust, host: &Host<'_>) -> Result<Loaded, Diagnostics> {
     let mut findings = Findings::new(dir);
     let paths = list(dir, trust, &mut findings);
     let files: Vec<_> = paths
@@ -54,7 +64,7 @@ pub fn load_as(dir: &Path, trust: Trust) -> Result<Loaded, Diagnostics> {
             Some((file, text))
         })
         .collect();
-    load_files(&files, findings)
+    load_files(&files, host, findings)
 }
 
 /// Reads the policy of these texts; the paths are for the messages.
@@ -72,10 +82,14 @@ pub fn load_texts(texts: &[(PathBuf, String)]) -> Result<Loaded, Diagnostics> {
             (file, text)
         })
         .collect();
-    load_files(&files, findings)
+    load_files(&files, &Host::default(), findings)
 }
 
-fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Loaded, Diagnostics> {
+fn load_files(
+    files: &[(FileId, Arc<str>)],
+    host: &Host<'_>,
+    mut findings: Findings,
+) -> Result<Loaded, Diagnostics> {
     let mut draft = Draft::default();
     // What the defaults say counts in every file, also in those before.
     for (file, text) in files {
@@ -91,6 +105,7 @@ fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Lo
         });
     }
     let mode = draft.defaults.mode.unwrap_or_default();
+    let mentions = Mentions::of(&draft);
     let policy = check::check(draft, &mut findings).map(|checked| Policy {
         endpoints: checked.endpoints.into(),
         rules: checked.rules.into(),
@@ -100,6 +115,9 @@ fn load_files(files: &[(FileId, Arc<str>)], mut findings: Findings) -> Result<Lo
         nat64: Vec::new(),
         version: PolicyVersion::of(files.iter().map(|(_, text)| &**text)),
     });
+    if policy.is_some() {
+        host.doubt(&mentions, &mut findings);
+    }
     findings
         .finish(policy)
         .map(|(policy, warnings)| Loaded { policy, warnings })

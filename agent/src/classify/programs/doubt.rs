@@ -90,6 +90,21 @@ pub(super) fn of_file(facts: &Metadata, read_as: &Path, top: &Path) -> (PathBuf,
     (read_as.to_owned(), Some(Doubt::Elsewhere))
 }
 
+/// What would be in doubt about a program at this path, if it were started now.
+#[must_use]
+pub fn of_program_at(path: &Path) -> Option<Doubt> {
+    let look = || {
+        let file = super::open(path, libc::O_PATH)?;
+        Ok((file.metadata()?, file))
+    };
+    let (facts, file) = match look() {
+        Ok(found) => found,
+        Err(error) => return Some(unexamined(path, &error)),
+    };
+    let on_mount = of_mount(&file, &ProcFs::default(), std::process::id(), path);
+    on_mount.or_else(|| of_path(&facts, path, Path::new("/")).err())
+}
+
 fn of_path(facts: &Metadata, path: &Path, top: &Path) -> Result<(), Doubt> {
     is_roots(facts, path)?;
     let above = path.ancestors().skip(1);

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use self::digest::{Digests, FileState};
 pub use self::digest::{MAX_HASHED, NoDigest};
-pub use self::doubt::Doubt;
+pub use self::doubt::{Doubt, of_program_at as doubt_of_program_at};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use self::mounts::mount_of as fuzz_mounts;
 use super::process::Process;

@@ -68,6 +68,8 @@ pub(in crate::policy) struct RuleDraft {
     pub(in crate::policy) users: Option<Users>,
     /// Its programs; empty means any.
     pub(in crate::policy) programs: Option<Vec<ProgramSelector>>,
+    /// Where those stand, in the same order.
+    pub(in crate::policy) program_spots: Vec<Spot>,
     /// When it counts; empty means always.
     pub(in crate::policy) when: Option<Vec<Condition>>,
     /// What it does.
@@ -105,6 +107,10 @@ impl RuleDraft {
         let programs = or_default(written[0], Vec::new(), |value| {
             programs_of(&value, findings)
         });
+        let (programs, program_spots) = programs.map_or((None, Vec::new()), |found| {
+            let (programs, spots) = found.into_iter().map(|one| (one.value, one.spot)).unzip();
+            (Some(programs), spots)
+        });
         let zone = defaults.zone.as_ref();
         let when = or_default(written[1], Vec::new(), |value| {
             when_of(&value, zone, findings)
@@ -137,6 +143,7 @@ impl RuleDraft {
             targets,
             users,
             programs,
+            program_spots,
             when,
             lacks_ttl: !has_ttl
                 && defaults.ttl.is_none()
@@ -383,10 +390,16 @@ pub(super) fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Facto
     value.word(&FACTORS, findings)
 }
 
-fn programs_of(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<ProgramSelector>> {
+fn programs_of(
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Located<ProgramSelector>>> {
     let nothing = "no program would fit; leave the key out for all of them";
     let items = value.list("a list of programs", nothing, findings)?;
-    each(items, |item| program(&item, findings))
+    each(items, |item| {
+        let spot = item.spot();
+        program(&item, findings).map(|value| Located { value, spot })
+    })
 }
 
 fn program(value: &Value<'_>, findings: &mut Findings) -> Option<ProgramSelector> {

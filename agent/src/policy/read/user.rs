@@ -16,6 +16,8 @@ pub(in crate::policy) struct Users {
     pub(in crate::policy) meant: Vec<Who>,
     /// Who isn't meant, though `meant` takes them in.
     pub(in crate::policy) except: Vec<UserSelector>,
+    /// Those of both, with their places.
+    pub(in crate::policy) named: Vec<Located<UserSelector>>,
 }
 
 /// Some of the users of a rule.
@@ -43,10 +45,15 @@ pub(super) fn users_of(value: &Value<'_>, findings: &mut Findings) -> Option<Use
     let mut users = Users {
         meant: Vec::new(),
         except: Vec::new(),
+        named: Vec::new(),
     };
     let mut everyone = None;
     let mut others = 0;
     for (spot, item) in items {
+        if let Item::Meant(user) | Item::Excepted(user) = &item {
+            let (value, spot) = (user.clone(), spot.clone());
+            users.named.push(Located { value, spot });
+        }
         match item {
             Item::Excepted(user) => users.except.push(user),
             Item::Role(name) => {
