@@ -73,7 +73,7 @@ impl Explanation {
             (None, _) => String::new(),
         };
         let would = if self.instead.is_some() {
-            "would be "
+            "what would be "
         } else {
             ""
         };
