@@ -59,7 +59,10 @@ fn every_broken_policy_is_refused_with_all_its_mistakes_and_their_places() {
         }
         let wanted = fs::read_to_string(&expected).unwrap_or_default();
         if wanted != said {
-            wrong.push(format!("{}\nexpected:\n{wanted}found:\n{said}", case.display()));
+            wrong.push(format!(
+                "{}\nexpected:\n{wanted}found:\n{said}",
+                case.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -29,21 +29,30 @@ pub(crate) fn read_text(
     trust: Trust,
     findings: &mut Findings,
 ) -> Option<Arc<str>> {
-    let bytes = match open(path).and_then(|(opened, about)| {
+    let (sound, bytes) = match open(path).and_then(|(opened, about)| {
         let sound = refuse_untrusted(path, &about, trust, file, findings);
-        let bytes = read_bounded(&opened)?;
-        Ok(sound.then_some(bytes))
+        // It may grow while it is read; what is too large by now isn't read at all.
+        let is_too_large = about.len() > MAX_FILE;
+        let bytes = if is_too_large {
+            None
+        } else {
+            Some(read_bounded(&opened)?).filter(|bytes| bytes.len() as u64 <= MAX_FILE)
+        };
+        Ok((sound, bytes))
     }) {
-        Ok(bytes) => bytes?,
+        Ok(read) => read,
         Err(error) => {
             findings.file_error(file, format!("can't be read: {error}"));
             return None;
         }
     };
-    if bytes.len() as u64 > MAX_FILE {
+    let Some(bytes) = bytes else {
         findings
             .file_error(file, "is larger than 16 MiB")
             .help("split it, or name networks instead of single addresses");
+        return None;
+    };
+    if !sound {
         return None;
     }
     Some(decode(&bytes, file, findings))

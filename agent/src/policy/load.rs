@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ use crate::config::{
 
 /// Most files of a policy. Far more than anybody looks through.
 const MAX_FILES: usize = 1024;
+
+/// Most that all files of a policy may hold together, in bytes.
+const MAX_SIZE: usize = 64 * 1024 * 1024;
 
 /// A policy that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +60,21 @@ pub fn load_as(dir: &Path, trust: Trust) -> Result<Loaded, Diagnostics> {
 pub fn load_on(dir: &Path, trust: Trust, host: &Host<'_>) -> Result<Loaded, Diagnostics> {
     let mut findings = Findings::new(dir);
     let paths = list(dir, trust, &mut findings);
+    let mut read = 0;
     let files: Vec<_> = paths
         .iter()
         .filter_map(|path| {
             let file = findings.add_file(path);
+            refuse_ways(path, trust, file, &mut findings);
             let text = read_text(path, file, trust, &mut findings)?;
+            read += text.len();
+            if read > MAX_SIZE {
+                let root = findings.root();
+                findings
+                    .file_error(root, "is larger than 64 MiB in all")
+                    .help("name networks instead of single addresses");
+                return None;
+            }
             Some((file, text))
         })
         .collect();
@@ -123,47 +137,113 @@ fn load_files(
         .map(|(policy, warnings)| Loaded { policy, warnings })
 }
 
-/// The files to read. Whoever may write the directory could take one away, so it is judged
-/// like them.
+/// The files to read: those of the directory, and of the folders in it whose names end with `.d`,
+/// each folder in the place that its name has among the files.
 fn list(dir: &Path, trust: Trust, findings: &mut Findings) -> Vec<PathBuf> {
     let root = findings.root();
-    let mut names = match toml_names(dir) {
-        Ok(names) => names,
-        Err(error) => {
-            findings
-                .file_error(root, format!("can't be read: {error}"))
-                .help("nothing would be protected; put a policy there");
-            return Vec::new();
-        }
+    let Some(entries) = entries_of(dir, trust, root, findings) else {
+        return Vec::new();
     };
-    match fs::metadata(dir) {
-        Ok(about) => {
-            refuse_untrusted(dir, &about, trust, root, findings);
+    refuse_ways(dir, trust, root, findings);
+    let mut paths = Vec::new();
+    for path in entries {
+        if !has_ending(&path, b".d") {
+            paths.push(path);
+            continue;
         }
-        Err(error) => {
-            findings.file_error(root, format!("can't be read: {error}"));
-        }
+        let file = findings.add_file(&path);
+        let inside = entries_of(&path, trust, file, findings);
+        let files = inside.into_iter().flatten();
+        paths.extend(files.filter(|path| has_ending(path, b".toml")));
     }
-    if names.is_empty() {
+    if paths.is_empty() {
         findings
             .file_error(root, "has no *.toml file: nothing would be protected")
             .help("put a policy there; the documentation has an example");
     }
-    if names.len() > MAX_FILES {
+    if paths.len() > MAX_FILES {
         findings.file_error(root, format!("has more than {MAX_FILES} *.toml files"));
         return Vec::new();
     }
-    names.sort_unstable();
-    names.into_iter().map(|name| dir.join(name)).collect()
+    paths
 }
 
-fn toml_names(dir: &Path) -> io::Result<Vec<OsString>> {
+/// What may be read of a directory, in the order of the names. Whoever may write the directory
+/// could take a file away, so it is judged like them.
+fn entries_of(
+    dir: &Path,
+    trust: Trust,
+    file: FileId,
+    findings: &mut Findings,
+) -> Option<Vec<PathBuf>> {
+    let mut names = match names_in(dir) {
+        Ok(names) => names,
+        Err(error) => {
+            findings
+                .file_error(file, format!("can't be read: {error}"))
+                .help("nothing would be protected; put a policy there");
+            return None;
+        }
+    };
+    match fs::metadata(dir) {
+        Ok(about) => {
+            refuse_untrusted(dir, &about, trust, file, findings);
+        }
+        Err(error) => {
+            findings.file_error(file, format!("can't be read: {error}"));
+        }
+    }
+    names.sort_unstable();
+    Some(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+/// Refuses what lies below a directory in which others than root could put something else in its
+/// place: also where symbolic links lead. In a sticky directory of root's they can't.
+fn refuse_ways(path: &Path, trust: Trust, file: FileId, findings: &mut Findings) {
+    if trust == Trust::Anyone {
+        return;
+    }
+    // One that can't be resolved can't be read either, and that is said there.
+    let Ok(real) = fs::canonicalize(path) else {
+        return;
+    };
+    for above in real.ancestors().skip(1) {
+        let Ok(about) = fs::metadata(above) else {
+            continue;
+        };
+        let (owner, mode) = (about.uid(), about.mode());
+        let is_sticky = mode & 0o1000 != 0;
+        if owner == 0 && (mode & 0o022 == 0 || is_sticky) {
+            continue;
+        }
+        let whose = above.display();
+        findings
+            .file_error(
+                file,
+                format!(
+                    "lies in {whose}, where others than root could put another file in its place \
+                     (owner {owner}, mode {:04o})",
+                    mode & 0o7777
+                ),
+            )
+            .help(format!("chown root {whose} && chmod go-w {whose}"));
+        return;
+    }
+}
+
+fn has_ending(path: &Path, ending: &[u8]) -> bool {
+    path.as_os_str().as_bytes().ends_with(ending)
+}
+
+fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
     fs::read_dir(dir)?
         .map(|entry| Ok(entry?.file_name()))
         .filter(|name| {
             name.as_ref().map_or(true, |name| {
                 let bytes = name.as_bytes();
-                bytes.ends_with(b".toml") && !bytes.starts_with(b".")
+                let is_file = bytes.ends_with(b".toml");
+                let is_folder = bytes.ends_with(b".d") && dir.join(name).is_dir();
+                (is_file || is_folder) && !bytes.starts_with(b".")
             })
         })
         // One more than allowed is enough to see that there are too many.

@@ -126,7 +126,7 @@ impl Policy {
 }
 
 /// The first 16 hexadecimal digits of the SHA-256 over the contents of all files, in their
-/// order: `cat /etc/stile/policy.d/*.toml | sha256sum`, in the C locale.
+/// order. Without drop-in folders: `cat /etc/stile/policy.d/*.toml | sha256sum`, in the C locale.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PolicyVersion(String);

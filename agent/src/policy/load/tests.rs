@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use std::os::unix::fs::symlink;
+
 use super::*;
 use crate::policy::testing::{ENDPOINT, findings, mistakes, only, rule_mistake, texts};
 use crate::policy::{EndpointSelector, OnExpiry, Scope, UserSelector};
@@ -335,4 +337,107 @@ proptest::proptest! {
             proptest::prop_assert!(!all.render(true).is_empty());
         }
     }
+}
+
+/// A folder that root alone may write, with this in a file.
+fn folder(name: &str, text: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(name), text).unwrap();
+    dir
+}
+
+#[test]
+fn folders_of_drop_ins_are_read_in_the_place_of_their_names() {
+    let rule = |name: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\nendpoints = [\"db\"]\nusers = [\"{name}\"]\naction = \"deny\"\n"
+        )
+    };
+    let dir = folder("10-a.toml", ENDPOINT);
+    fs::write(dir.path().join("30-c.toml"), rule("c")).unwrap();
+    for (place, name) in [("20-team.d", "b"), (".hidden.d", "no"), ("25-other", "no")] {
+        fs::create_dir(dir.path().join(place)).unwrap();
+        fs::write(dir.path().join(place).join("x.toml"), rule(name)).unwrap();
+    }
+    fs::write(dir.path().join("20-team.d/README"), "no TOML").unwrap();
+    let policy = load_as(dir.path(), Trust::Anyone).unwrap().policy;
+    let names: Vec<_> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["b", "c"]);
+}
+
+#[test]
+fn a_folder_of_drop_ins_that_others_may_write_is_refused() {
+    let dir = folder("10-a.toml", ENDPOINT);
+    let inner = dir.path().join("20-team.d");
+    fs::create_dir(&inner).unwrap();
+    fs::write(inner.join("x.toml"), "").unwrap();
+    fs::set_permissions(&inner, Permissions::from_mode(0o775)).unwrap();
+    let all = findings(load(dir.path()).unwrap_err().iter().cloned());
+    assert!(
+        all.iter()
+            .any(|one| one.contains("20-team.d can be written by others")),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn a_link_to_where_others_may_write_is_refused_with_the_place() {
+    let elsewhere = folder("policy.toml", ENDPOINT);
+    let dir = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("policy.toml");
+    symlink(&target, dir.path().join("10-a.toml")).unwrap();
+    fs::set_permissions(elsewhere.path(), Permissions::from_mode(0o777)).unwrap();
+    let all = findings(load(dir.path()).unwrap_err().iter().cloned());
+    let place = format!(
+        "lies in {}, where others than root",
+        elsewhere.path().display()
+    );
+    assert!(all.iter().any(|one| one.contains(&place)), "{all:#?}");
+    assert!(
+        load_as(dir.path(), Trust::Anyone).is_ok(),
+        "for a check it may"
+    );
+
+    fs::set_permissions(elsewhere.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&target, Permissions::from_mode(0o666)).unwrap();
+    let all = findings(load(dir.path()).unwrap_err().iter().cloned());
+    assert!(
+        all.iter()
+            .any(|one| one.contains("can be written by others")),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn files_that_are_too_large_are_refused_alone_and_together() {
+    let dir = folder("10-a.toml", ENDPOINT);
+    let huge = fs::File::create(dir.path().join("20-b.toml")).unwrap();
+    huge.set_len(100 * 1024 * 1024).unwrap();
+    let all = findings(
+        load_as(dir.path(), Trust::Anyone)
+            .unwrap_err()
+            .iter()
+            .cloned(),
+    );
+    assert!(
+        all.iter().any(|one| one.contains("is larger than 16 MiB")),
+        "{all:#?}"
+    );
+
+    let dir = folder("10-a.toml", ENDPOINT);
+    let comment = format!("# {}\n", "x".repeat(15 * 1024 * 1024));
+    for number in 0..5 {
+        fs::write(dir.path().join(format!("2{number}.toml")), &comment).unwrap();
+    }
+    let all = findings(
+        load_as(dir.path(), Trust::Anyone)
+            .unwrap_err()
+            .iter()
+            .cloned(),
+    );
+    assert!(
+        all.iter()
+            .any(|one| one.contains("is larger than 64 MiB in all")),
+        "{all:#?}"
+    );
 }
