@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod classify;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod decide;
 pub mod doctor;

@@ -27,6 +27,7 @@ Exit codes:
   3  nothing to do, such as no such challenge
   4  the agent or the D-Bus system bus can't be reached
   5  a broken policy or a broken audit log was found
+  6  the policies that were compared differ
   128+n  ended by signal n"
     };
 }
@@ -153,10 +154,14 @@ pub(super) enum Policy {
     /// Check policy files without loading them into the agent
     ///
     /// Lists every error with its file, line and column.
+    ///
+    /// Warns of what they hardly can mean: rules and endpoints that earlier ones leave nothing,
+    /// and users, groups and programs that this host doesn't have.
     #[command(after_help = after!(
         "stile policy check",
         "stile policy check --policy ./policy.d --config ./stile.toml",
-        "stile policy check --json    for a CI that annotates lines"
+        "stile policy check --json    for a CI that annotates lines",
+        "stile policy check --strict --no-accounts --no-programs    where neither is known"
     ))]
     Check(PolicyCheck),
     /// Say what a policy does with a connection, and why
@@ -180,6 +185,27 @@ pub(super) enum Policy {
         "stile policy test --policy ./policy.d --junit report.xml cases/*.toml"
     ))]
     Test(PolicyTest),
+    /// Show what a change of the policy changes, and for whom
+    ///
+    /// Names the endpoints and rules that are added, removed, moved or changed, and what becomes
+    /// of each user and group that either policy names, as if they were in no other group, and of
+    /// everybody else. What gets laxer comes first. Ends with 6 if anything changes.
+    #[command(after_help = after!(
+        "stile policy diff /etc/stile/policy.d ./policy.d",
+        "stile policy diff OLD NEW --json | jq '.outcomes[] | select(.laxer)'"
+    ))]
+    Diff(PolicyDiff),
+    /// Tell how often a policy would have asked and refused, from an audit log
+    ///
+    /// Replays the attempts of the log. One proof counts for as long and for as much as the rule
+    /// says, as if each prompt had been answered at once. What the log doesn't tell can't be
+    /// judged, so that the stricter outcome counts; it is listed at the end.
+    #[command(after_help = after!(
+        "stile policy forecast --from /var/lib/stile/audit/audit.jsonl --policy ./policy.d",
+        "stile policy forecast --from audit.jsonl --days 7",
+        "stile policy forecast --from audit.jsonl --json | jq '.prompts[]'"
+    ))]
+    Forecast(PolicyForecast),
 }
 
 #[derive(Debug, Subcommand)]
@@ -277,6 +303,42 @@ pub(super) struct PolicyCheck {
     /// The agent's settings
     #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, value_hint = ValueHint::FilePath)]
     pub(super) config: PathBuf,
+    /// Don't ask whether users and groups exist on this host
+    #[arg(long)]
+    pub(super) no_accounts: bool,
+    /// Don't look at programs on this host
+    #[arg(long)]
+    pub(super) no_programs: bool,
+    /// Take warnings for errors: end with 5
+    #[arg(long)]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyDiff {
+    /// The directory with the policy as it is
+    #[arg(value_name = "OLD", value_hint = ValueHint::DirPath)]
+    pub(super) old: PathBuf,
+    /// The directory with the policy as it would be
+    #[arg(value_name = "NEW", value_hint = ValueHint::DirPath)]
+    pub(super) new: PathBuf,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyForecast {
+    /// The audit log
+    #[arg(long, value_name = "AUDIT_LOG", value_hint = ValueHint::FilePath)]
+    pub(super) from: PathBuf,
+    /// The directory with the policy files
+    #[arg(long, value_name = "DIR", default_value = POLICY_DIR, value_hint = ValueHint::DirPath)]
+    pub(super) policy: PathBuf,
+    /// Count the last days of the log only; the days are those of UTC
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) days: Option<u16>,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -420,6 +482,8 @@ impl Command {
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Policy(Policy::Explain(_)) => "policy explain",
             Self::Policy(Policy::Test(_)) => "policy test",
+            Self::Policy(Policy::Diff(_)) => "policy diff",
+            Self::Policy(Policy::Forecast(_)) => "policy forecast",
             Self::Audit(Audit::Tail(_)) => "audit tail",
             Self::Audit(Audit::Verify(_)) => "audit verify",
             Self::Doctor(_) => "doctor",
@@ -454,7 +518,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 15);
+        assert_eq!(all.len(), 17);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");

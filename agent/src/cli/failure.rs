@@ -23,6 +23,8 @@ pub(super) enum Exit {
     Unreachable,
     /// 5: a broken policy or a broken log was found.
     Broken,
+    /// 6: the policies that were compared differ.
+    Differ,
     /// 128 and the number of the signal, as shells have it.
     Signal(SignalKind),
 }
@@ -36,6 +38,7 @@ impl Exit {
             Self::Nothing => 3,
             Self::Unreachable => 4,
             Self::Broken => 5,
+            Self::Differ => 6,
             Self::Signal(kind) => 128 | u8::try_from(kind.as_raw_value()).unwrap_or(0),
         }
     }
@@ -123,6 +126,7 @@ mod tests {
             (Exit::Nothing, 3),
             (Exit::Unreachable, 4),
             (Exit::Broken, 5),
+            (Exit::Differ, 6),
             (Exit::Signal(SignalKind::interrupt()), 130),
         ];
         for (exit, code) in codes {

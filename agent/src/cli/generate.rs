@@ -126,6 +126,8 @@ mod tests {
                 "stile-grants.1",
                 "stile-pending.1",
                 "stile-policy-check.1",
+                "stile-policy-diff.1",
+                "stile-policy-forecast.1",
                 "stile-policy.1",
                 "stile-revoke.1",
                 "stile-status.1",

@@ -55,6 +55,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Policy(Policy::Explain(args)) => policy::explain(&args),
         Command::Policy(Policy::Test(args)) => policy::test(&args),
+        Command::Policy(Policy::Diff(args)) => policy::diff(&args),
+        Command::Policy(Policy::Forecast(args)) => policy::forecast(&args),
         Command::Audit(Audit::Tail(args)) => audit::tail(&args),
         Command::Audit(Audit::Verify(args)) => audit::verify(&args),
         Command::Doctor(args) => with_agent(doctor::run(args)),

@@ -5,15 +5,18 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::classify::doubt_of_program_at;
 use crate::cli::args::PolicyCheck;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
 use crate::cli::text::{GOOD, count, styled};
 use crate::config::{Diagnostic, Diagnostics, Settings, Trust};
-use crate::policy;
+use crate::policy::{self, Host, SystemNames};
 
 /// Settings and policy that an agent can load.
 struct Sound {
+    /// How many warnings there are.
+    doubts: usize,
     /// What they hardly can mean, for people.
     warnings: String,
     /// The same for programs.
@@ -32,9 +35,9 @@ struct Broken {
 
 /// Reads both as the agent would, except that anybody may own them, and tells the mistakes of
 /// both at once.
-fn load(policy: &Path, config: &Path, color: bool) -> Result<Sound, Broken> {
+fn load(policy: &Path, config: &Path, host: &Host<'_>, color: bool) -> Result<Sound, Broken> {
     let settings = Settings::load_as(config, Trust::Anyone).map(drop);
-    let loaded = policy::load_as(policy, Trust::Anyone);
+    let loaded = policy::load_on(policy, Trust::Anyone, host);
     match (settings, loaded) {
         (Ok(()), Ok(loaded)) => {
             let warnings: Vec<_> = loaded
@@ -44,6 +47,7 @@ fn load(policy: &Path, config: &Path, color: bool) -> Result<Sound, Broken> {
                 .collect();
             let views: Vec<_> = loaded.warnings.iter().map(Diagnostic::view).collect();
             Ok(Sound {
+                doubts: warnings.len(),
                 warnings: warnings.join("\n\n"),
                 list: json!(views),
             })
@@ -66,17 +70,27 @@ fn load(policy: &Path, config: &Path, color: bool) -> Result<Sound, Broken> {
 
 /// Runs the command.
 pub(in crate::cli) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
-    let found = load(&args.policy, &args.config, true);
+    let judge = |path: &Path| doubt_of_program_at(path).map(|doubt| doubt.to_string());
+    let host = Host {
+        accounts: (!args.no_accounts).then_some(&SystemNames),
+        programs: (!args.no_programs).then_some(&judge),
+    };
+    let found = load(&args.policy, &args.config, &host, true);
     if args.format.json {
         print_json(&as_json(&found))?;
     }
     match found {
-        Ok(_) if args.format.json => Ok(Exit::Ok),
         Ok(sound) => {
-            if !sound.warnings.is_empty() {
+            if !sound.warnings.is_empty() && !args.format.json {
                 print(&sound.warnings)?;
             }
-            print(&styled(GOOD, "the policy is sound"))?;
+            if args.strict && sound.doubts > 0 {
+                let text = count_of(sound.doubts, "warning");
+                return Err(Failure::new(Exit::Broken, text));
+            }
+            if !args.format.json {
+                print(&styled(GOOD, "the policy is sound"))?;
+            }
             Ok(Exit::Ok)
         }
         Err(broken) => {
@@ -90,11 +104,14 @@ pub(in crate::cli) fn check(args: &PolicyCheck) -> Result<Exit, Failure> {
 }
 
 fn summary(findings: usize) -> String {
-    let findings = u32::try_from(findings).unwrap_or(u32::MAX);
     format!(
         "{}; an agent would keep the policy that it has",
-        count(findings, "finding")
+        count_of(findings, "finding")
     )
+}
+
+fn count_of(number: usize, what: &str) -> String {
+    count(u32::try_from(number).unwrap_or(u32::MAX), what)
 }
 
 fn as_json(found: &Result<Sound, Broken>) -> Value {
@@ -112,6 +129,7 @@ mod tests {
     fn both_answers_have_the_same_keys() {
         let list = || json!([{ "file": "a.toml", "line": 1 }]);
         let sound = as_json(&Ok(Sound {
+            doubts: 1,
             warnings: "text".into(),
             list: list(),
         }));

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use stile_common::protocol;
 
-use super::load;
+use super::diff::load;
 use crate::cli::args::PolicyExplain;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};

@@ -6,7 +6,7 @@ use std::path::Path;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::json;
 
-use super::load;
+use super::diff::load;
 use crate::cli::args::PolicyTest;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
