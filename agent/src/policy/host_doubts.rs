@@ -17,13 +17,16 @@ const MAX_FILES: usize = 1000;
 /// Longest first line of a script that is looked at; the kernel takes 256 bytes at most.
 const MAX_SHEBANG: u64 = 256;
 
+/// What is doubtful about a program, if anything is.
+pub type Judge<'h> = dyn Fn(&Path) -> Option<String> + 'h;
+
 /// What is asked of this host; nothing, if both are none.
 #[derive(Clone, Copy, Default)]
 pub struct Host<'h> {
     /// Who has an account here.
     pub accounts: Option<&'h dyn Names>,
     /// What is wrong with a program that is here, if anything is: others than root may write it.
-    pub programs: Option<&'h dyn Fn(&Path) -> Option<String>>,
+    pub programs: Option<&'h Judge<'h>>,
 }
 
 /// What a policy names, with the places.

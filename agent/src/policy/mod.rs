@@ -42,7 +42,7 @@ pub use condition::{AtLeast, Condition, SessionType, Test};
 pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, PortSpan, Protocol};
 pub use evaluate::{Doubt, Evaluation, Fit, Miss, RiskFound, Step, evaluate};
 pub use facts::{Fact, Facts, OnlyTime, ProgramFacts, SessionFacts, Unknown};
-pub use host_doubts::Host;
+pub use host_doubts::{Host, Judge};
 pub use host_name::HostNameError;
 pub use indexed::{Endpoints, Rules};
 pub use learn::{Learned, NotTaken};
