@@ -16,6 +16,7 @@ pub mod config;
 pub mod decide;
 pub mod doctor;
 pub mod explain;
+pub mod forecast;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -34,6 +34,7 @@ pub use self::programs::{
     Doubt, Examined, MAX_HASHED, NoDigest, NoProgram, Programs, doubt_of_program_at,
 };
 pub use self::session::Subject;
+pub(crate) use self::session::{unit_cgroup, unit_named_by_root};
 pub use self::tty::{Terminal, TtyName};
 use crate::clock::BootTime;
 use crate::ids::{EndpointId, GrantId, SocketCookie, Uid};

@@ -91,7 +91,7 @@ pub(super) fn unit_of(cgroup: &Path) -> Option<String> {
 }
 
 /// The cgroup of the innermost service or scope that a cgroup is part of.
-pub(super) fn unit_cgroup(cgroup: &Path) -> Option<PathBuf> {
+pub(crate) fn unit_cgroup(cgroup: &Path) -> Option<PathBuf> {
     let mut ancestors = cgroup.ancestors();
     let unit = ancestors.find(|path| {
         let name = path.file_name().unwrap_or_default().as_bytes();
@@ -112,6 +112,11 @@ pub(super) fn unit_of_root(cgroup: &Path, user_slice: &Path) -> Option<String> {
     let unit = names.find(|name| !name.ends_with(b".slice"))?;
     let is_unit = unit.ends_with(b".service") || unit.ends_with(b".scope");
     is_unit.then(|| printable(unit, UNIT_CHARS))
+}
+
+/// The same below systemd's `user.slice` at the top.
+pub(crate) fn unit_named_by_root(cgroup: &Path) -> Option<String> {
+    unit_of_root(cgroup, Path::new("/user.slice"))
 }
 
 fn normal(component: Component<'_>) -> Option<&[u8]> {
