@@ -32,7 +32,8 @@ pub struct Host<'h> {
 /// What a policy names, with the places.
 #[derive(Default)]
 pub(super) struct Mentions {
-    users: Vec<Located<UserSelector>>,
+    /// With whether they are excepted.
+    users: Vec<(Located<UserSelector>, bool)>,
     programs: Vec<Located<ProgramSelector>>,
 }
 
@@ -59,14 +60,14 @@ impl Host<'_> {
     pub(super) fn doubt(&self, mentions: &Mentions, findings: &mut Findings) {
         if let Some(names) = self.accounts {
             let mut seen = BTreeSet::new();
-            for user in &mentions.users {
+            for (user, excepted) in &mentions.users {
                 let (kind, name) = match &user.value {
                     UserSelector::User(name) => ("user", name),
                     UserSelector::Group(name) => ("group", name),
                     _ => continue,
                 };
-                if seen.insert((kind, name)) {
-                    doubt_account(names, kind, user, name, findings);
+                if seen.insert((kind, name, *excepted)) {
+                    doubt_account(names, (kind, name), user, *excepted, findings);
                 }
             }
         }
@@ -83,9 +84,9 @@ impl Host<'_> {
 
 fn doubt_account(
     names: &dyn Names,
-    kind: &str,
+    (kind, name): (&str, &str),
     user: &Located<UserSelector>,
-    name: &str,
+    excepted: bool,
     findings: &mut Findings,
 ) {
     let exists = match kind {
@@ -95,8 +96,12 @@ fn doubt_account(
     match exists {
         Ok(true) => {}
         Ok(false) => {
+            let so = match excepted {
+                true => ": nobody can tell whom the rule means, and the stricter one counts",
+                false => "",
+            };
             findings
-                .warning(&user.spot, format!("there is no {kind} {name:?} here"))
+                .warning(&user.spot, format!("there is no {kind} {name:?} here{so}"))
                 .help("correct the name, or check where the accounts are; --no-accounts skips it");
         }
         Err(error) => {

@@ -37,7 +37,7 @@ fn each_name_that_is_not_here_is_shown_at_its_place() {
     let found = accounts("[\"*\", \"!alcie\", \"!%dbas\"]");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
-        found[0].starts_with("10:15 there is no user \"alcie\" here"),
+        found[0].starts_with("10:15 there is no user \"alcie\" here: nobody can tell whom"),
         "{found:?}"
     );
     assert!(

@@ -16,8 +16,8 @@ pub(in crate::policy) struct Users {
     pub(in crate::policy) meant: Vec<Who>,
     /// Who isn't meant, though `meant` takes them in.
     pub(in crate::policy) except: Vec<UserSelector>,
-    /// Those of both, with their places.
-    pub(in crate::policy) named: Vec<Located<UserSelector>>,
+    /// Those of both, with their places, and whether they are excepted.
+    pub(in crate::policy) named: Vec<(Located<UserSelector>, bool)>,
 }
 
 /// Some of the users of a rule.
@@ -52,7 +52,8 @@ pub(super) fn users_of(value: &Value<'_>, findings: &mut Findings) -> Option<Use
     for (spot, item) in items {
         if let Item::Meant(user) | Item::Excepted(user) = &item {
             let (value, spot) = (user.clone(), spot.clone());
-            users.named.push(Located { value, spot });
+            let is_excepted = matches!(item, Item::Excepted(_));
+            users.named.push((Located { value, spot }, is_excepted));
         }
         match item {
             Item::Excepted(user) => users.except.push(user),
