@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::ids::{Gid, Uid};
+use crate::ids::{EndpointId, Gid, Uid};
 use crate::policy::{NameError, Names, Policy, UserSelector};
 
 /// Users of whom the policies say the same.
@@ -41,11 +41,12 @@ impl Serialize for Class {
     }
 }
 
-/// All classes that either policy makes, in their order, everybody else last.
-pub(super) fn all(old: &Policy, new: &Policy) -> Vec<Class> {
+/// The classes that either policy makes at an endpoint, in their order, everybody else last. Whom
+/// only rules for other endpoints name is one of those.
+pub(super) fn all(old: &Policy, new: &Policy, endpoint: EndpointId) -> Vec<Class> {
     let mut classes = BTreeSet::from([Class::Others]);
     let mut spans = Vec::new();
-    for rule in old.rules.iter().chain(&new.rules) {
+    for rule in old.rules_of(endpoint).chain(new.rules_of(endpoint)) {
         for user in rule.users.iter().chain(&rule.except) {
             match user {
                 UserSelector::Everyone => {}

@@ -44,7 +44,6 @@ pub enum Way {
 
 /// The outcomes that change; what gets laxer first, then by endpoint and class.
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<OutcomeChange> {
-    let classes = class::all(old, new);
     let gone = old.endpoints.iter();
     let gone = gone.filter(|one| new.endpoint(one.id).is_none());
     let mut found: Vec<OutcomeChange> = new
@@ -52,8 +51,8 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<OutcomeChange> {
         .iter()
         .chain(gone)
         .flat_map(|endpoint| {
-            let class = move |class: &Class| change(old, new, endpoint, class);
-            classes.iter().filter_map(class).collect::<Vec<_>>()
+            let classes = class::all(old, new, endpoint.id).into_iter();
+            classes.filter_map(move |class| change(old, new, endpoint, class))
         })
         .collect();
     found.sort_by(|one, other| {
@@ -63,9 +62,9 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<OutcomeChange> {
     found
 }
 
-fn change(old: &Policy, new: &Policy, endpoint: &Endpoint, class: &Class) -> Option<OutcomeChange> {
-    let before = Outcome::of(old, endpoint, class);
-    let after = Outcome::of(new, endpoint, class);
+fn change(old: &Policy, new: &Policy, endpoint: &Endpoint, class: Class) -> Option<OutcomeChange> {
+    let before = Outcome::of(old, endpoint, &class);
+    let after = Outcome::of(new, endpoint, &class);
     let mut by_conditions = false;
     let mut both = before.always.compare(&after.always);
     if both == Compared::default() {
@@ -79,7 +78,7 @@ fn change(old: &Policy, new: &Policy, endpoint: &Endpoint, class: &Class) -> Opt
         way: both.way(),
         laxer: both.laxer,
         endpoint: endpoint.name.clone(),
-        users: class.clone(),
+        users: class,
         before: before.text(by_conditions),
         after: after.text(by_conditions),
         by_conditions,

@@ -98,10 +98,10 @@ fn a_reviewer_reads_first_what_gets_laxer() {
 const GOLDEN: &str = r#"For whom
   LAXER     db: alice, %dba
             step-up 15m (dba) → allow 8h (dba)
-  LAXER     gone: alice, %dba, everybody else
-            step-up 1h (ops) → not protected
   LAXER     gone: %interns
             deny (interns) → not protected
+  LAXER     gone: everybody else
+            step-up 1h (ops) → not protected
   stricter  db: everybody else
             step-up 1h (ops) → deny (others)
 
@@ -126,7 +126,7 @@ Risk
   ~ risk "new program"  LAXER
       points: 30 → 20
 
-what is marked LAXER lets more through: 9 in all"#;
+what is marked LAXER lets more through: 7 in all"#;
 
 #[test]
 fn the_same_policy_changes_nothing() {
