@@ -176,6 +176,15 @@ pub(super) enum Policy {
         "stile policy explain --policy ./policy.d --user eve --to 10.20.0.7:22 --json"
     ))]
     Explain(PolicyExplain),
+    /// Print the JSON Schema of policy files
+    ///
+    /// Editors complete and check TOML by it: put `#:schema FILE` at the head of a policy file,
+    /// or name it in the editor's settings.
+    #[command(after_help = after!(
+        "stile policy schema > /usr/share/stile/policy.schema.json",
+        "stile policy schema | jq '.\"$defs\".Rule.properties | keys'"
+    ))]
+    Schema,
     /// Hold a policy against cases of what it has to do
     ///
     /// Each case names a user, their groups, a destination, and what is expected; nothing of it
@@ -481,6 +490,7 @@ impl Command {
             Self::Enroll(_) => "enroll",
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Policy(Policy::Explain(_)) => "policy explain",
+            Self::Policy(Policy::Schema) => "policy schema",
             Self::Policy(Policy::Test(_)) => "policy test",
             Self::Policy(Policy::Diff(_)) => "policy diff",
             Self::Policy(Policy::Forecast(_)) => "policy forecast",
@@ -518,7 +528,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 19);
+        assert_eq!(all.len(), 20);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");

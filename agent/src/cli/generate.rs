@@ -129,6 +129,7 @@ mod tests {
                 "stile-policy-diff.1",
                 "stile-policy-explain.1",
                 "stile-policy-forecast.1",
+                "stile-policy-schema.1",
                 "stile-policy-test.1",
                 "stile-policy.1",
                 "stile-revoke.1",

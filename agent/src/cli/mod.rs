@@ -54,6 +54,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Enroll(args) => with_agent(enroll::run(args)),
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Policy(Policy::Explain(args)) => policy::explain(&args),
+        Command::Policy(Policy::Schema) => policy::schema(),
         Command::Policy(Policy::Test(args)) => policy::test(&args),
         Command::Policy(Policy::Diff(args)) => policy::diff(&args),
         Command::Policy(Policy::Forecast(args)) => policy::forecast(&args),

@@ -24,6 +24,7 @@ mod program;
 mod read;
 mod risk;
 mod rule;
+mod schema;
 mod service;
 mod subordinate;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use rule::{
     Rule, RuleName, Scope, Terms, UserSelector,
 };
 
+pub use schema::schema;
 pub use service::{SERVICES, Service};
 pub use subordinate::{SUBUID, gated_uids};
 pub use window::{Days, HourSpan, Window};

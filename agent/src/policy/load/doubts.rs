@@ -2,7 +2,10 @@
 //! What the files hardly can mean: rules that can't match, endpoints that nobody reaches or that
 //! take addresses from each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use ipnet::IpNet;
 
 use crate::config::{Findings, Spot};
 use crate::ids::EndpointId;
@@ -183,13 +186,19 @@ pub(super) fn warn_of_overlaps(
 ) {
     let mut found: BTreeMap<(usize, usize), String> = BTreeMap::new();
     let mut seen = BTreeSet::new();
+    // An endpoint may have a million hosts, most of which nobody shares.
+    let named: Vec<OnceCell<HashSet<IpNet>>> = vec![OnceCell::new(); endpoints.len()];
+    let hosts_of = |at: usize| endpoints[at].hosts.iter().copied().collect();
     Coverage::new(endpoints).each(|net, sharing| {
         // The same endpoints overlap in the same way, but for which of them is the wider.
+        if sharing.len() < 2 {
+            return;
+        }
         let here: Vec<_> = sharing
             .iter()
-            .map(|at| (*at, endpoints[*at].hosts.contains(&net)))
+            .map(|at| (*at, named[*at].get_or_init(|| hosts_of(*at)).contains(&net)))
             .collect();
-        if sharing.len() < 2 || !seen.insert(here.clone()) {
+        if !seen.insert(here.clone()) {
             return;
         }
         let later = here.iter().filter(|(_, names_it)| *names_it);
@@ -221,7 +230,7 @@ pub(super) fn warn_of_overlaps(
     }
 }
 
-fn shown(net: &ipnet::IpNet) -> String {
+fn shown(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() {
         net.addr().to_string()
     } else {
