@@ -372,6 +372,9 @@ pub(super) struct PolicyExplain {
     /// What connects
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) program: Option<PathBuf>,
+    /// The SHA-256 of that file
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(super) sha256: Option<[u8; 32]>,
     /// When, in this host's time zone or as RFC 3339; now if it isn't given
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<String>,
@@ -387,7 +390,7 @@ pub(super) struct PolicyExplain {
     /// The type of the session
     #[arg(long, value_name = "TYPE", value_parser = session_type)]
     pub(super) session: Option<SessionType>,
-    /// Its seat
+    /// Its seat; "" if it has none
     #[arg(long, value_name = "SEAT")]
     pub(super) seat: Option<String>,
     /// With a terminal
@@ -446,6 +449,14 @@ pub(super) struct PolicyTest {
     pub(super) junit: Option<PathBuf>,
     #[command(flatten)]
     pub(super) format: Format,
+}
+
+/// Reads what sha256sum(1) prints.
+fn sha256(text: &str) -> Result<[u8; 32], &'static str> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(text, &mut digest)
+        .map(|()| digest)
+        .map_err(|_| "write 64 hexadecimal digits, as sha256sum(1) does")
 }
 
 fn session_type(word: &str) -> Result<SessionType, String> {

@@ -11,10 +11,10 @@ use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 use stile_common::protocol;
 
-use super::{Explanation, Given, GivenNames, Outcome};
+use super::{Explanation, Given, GivenNames, Outcome, Source};
 use crate::config::{Diagnostics, Findings, Table, Trust, Value, parse, read_text};
 use crate::ids::Uid;
-use crate::policy::{Endpoint, HostName, Policy, SessionFacts, SessionType};
+use crate::policy::{Endpoint, HostName, Policy, SessionType};
 
 /// A connection, and what a policy has to do with it.
 #[derive(Clone, Debug)]
@@ -284,8 +284,11 @@ fn given(table: &mut Table<'_>, findings: &mut Findings) -> Option<Given> {
             .text("the path of a program", findings)
             .map(PathBuf::from)
     });
+    let sha256 = optional(table.take("sha256"), |value| digest(&value, findings));
     let remote = optional(table.take("remote"), |value| value.boolean(findings));
-    let from = optional(table.take("from"), |value| {
+    let from = table.take("from");
+    let from_spot = from.map(|value| value.spot());
+    let from = optional(from, |value| {
         let text = value.text("an address", findings)?;
         let address = text.parse::<IpAddr>().ok();
         if address.is_none() {
@@ -325,17 +328,19 @@ fn given(table: &mut Table<'_>, findings: &mut Findings) -> Option<Given> {
         number("failures", findings),
         number("connections", findings),
     );
-    let (remote, from, kind, seat) = (remote?, from?, kind?, seat?);
-    let has_session = remote.is_some() || from.is_some() || kind.is_some() || seat.is_some();
-    let session = has_session.then(|| SessionFacts {
-        remote: remote.unwrap_or(from.is_some()),
-        remote_address: from,
-        kind: kind.unwrap_or(SessionType::Tty),
-        seat,
-    });
+    let (remote, from) = (remote?, from?);
+    if let (Some(false), Some(_), Some(spot)) = (remote, from, from_spot) {
+        findings.error(&spot, "a session that isn't remote came from nowhere");
+        return None;
+    }
     Some(Given {
+        source: Source::Case,
         program: program?,
-        session,
+        sha256: sha256?,
+        remote,
+        from,
+        session: kind?,
+        seat: seat?,
         tty: tty?,
         unit: unit?,
         new_program: new_program?,
@@ -346,6 +351,18 @@ fn given(table: &mut Table<'_>, findings: &mut Findings) -> Option<Given> {
         connections: connections?,
         ..Given::at(at?.unwrap_or_else(Timestamp::now))
     })
+}
+
+fn digest(value: &Value<'_>, findings: &mut Findings) -> Option<[u8; 32]> {
+    let text = value.text("a SHA-256", findings)?;
+    let mut digest = [0; 32];
+    if hex::decode_to_slice(text, &mut digest).is_ok() {
+        return Some(digest);
+    }
+    findings
+        .error(&value.spot(), "that is no SHA-256")
+        .help("write 64 hexadecimal digits, as sha256sum(1) does");
+    None
 }
 
 fn zone_of(value: &Value<'_>, findings: &mut Findings) -> Option<TimeZone> {

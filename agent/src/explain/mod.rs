@@ -10,7 +10,7 @@ mod text;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use given::Given;
+pub use given::{Given, Source};
 pub use people::GivenNames;
 
 use crate::config::format_duration;

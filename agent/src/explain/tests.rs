@@ -10,7 +10,6 @@ use crate::clock::BootTime;
 use crate::decide::{Decision, Holder, Known, Question, decide};
 use crate::ids::EndpointId;
 use crate::policy::testing::policy;
-use crate::policy::{SessionFacts, SessionType};
 
 const POLICY: &str = r#"
 [defaults]
@@ -68,20 +67,11 @@ fn explained(groups: &[&str], given: &Given) -> Explanation {
     Explanation::new(&policy, &names, given, names.uid(), endpoint)
 }
 
-fn session(remote: bool) -> Option<SessionFacts> {
-    Some(SessionFacts {
-        remote,
-        remote_address: None,
-        kind: SessionType::Tty,
-        seat: None,
-    })
-}
-
 #[test]
 fn an_explanation_reads_as_sentences() {
     let given = Given {
         program: Some("/usr/bin/psql".into()),
-        session: session(true),
+        remote: Some(true),
         ..given("2026-01-05T12:00:00Z")
     };
     let text = explained(&["lead"], &given).to_string();
@@ -109,8 +99,8 @@ fn what_is_not_said_is_asked_for() {
     assert_eq!(found.outcome, Outcome::Deny);
     let text = found.to_string();
     for hint in [
-        "(--program)",
-        "(--local, --remote)",
+        "say --program",
+        "say --remote or --local",
         "it can't be told whether",
     ] {
         assert!(text.contains(hint), "{text}");
@@ -192,7 +182,7 @@ fn some_given() -> impl Strategy<Value = Given> {
     let flag = || prop::option::of(prop::bool::ANY);
     let program = prop::option::of(prop::sample::select(vec!["/usr/bin/report", "/bin/sh"]));
     (0..24_u8, flag(), program).prop_map(|(hour, remote, program)| Given {
-        session: remote.and_then(session),
+        remote,
         program: program.map(Into::into),
         ..given(&format!("2026-01-05T{hour:02}:30:00Z"))
     })

@@ -339,22 +339,12 @@ fn all<'p>(condition: &'p Condition, facts: &dyn Facts) -> Fact<Option<&'p Test>
 fn passes(test: &Test, facts: &dyn Facts) -> Fact<bool> {
     Ok(match test {
         Test::Time(window) => window.contains(facts.at()),
-        Test::Remote(wanted) => facts.session()?.remote == *wanted,
-        Test::RemoteAddress(nets) => {
-            let session = facts.session()?;
-            match session.remote_address {
-                Some(address) => nets.iter().any(|net| net.contains(&address.to_canonical())),
-                None if session.remote => {
-                    return Err(Unknown::because("where the session came from is not known"));
-                }
-                None => false,
-            }
-        }
-        Test::Session(kinds) => kinds.contains(&facts.session()?.kind),
-        Test::Seat(seats) => facts
-            .session()?
-            .seat
-            .is_some_and(|seat| seats.contains(&seat)),
+        Test::Remote(wanted) => facts.is_remote()? == *wanted,
+        Test::RemoteAddress(nets) => facts
+            .remote_address()?
+            .is_some_and(|address| nets.iter().any(|net| net.contains(&address.to_canonical()))),
+        Test::Session(kinds) => kinds.contains(&facts.session_type()?),
+        Test::Seat(seats) => facts.seat()?.is_some_and(|seat| seats.contains(&seat)),
         Test::Terminal(wanted) => facts.has_terminal()? == *wanted,
         Test::Unit(units) => {
             let unit = facts.unit()?;

@@ -92,6 +92,43 @@ pub trait Facts {
     /// If there is none, or it can't be told.
     fn session(&self) -> Fact<SessionFacts>;
 
+    /// Whether the login session came over the network.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be told.
+    fn is_remote(&self) -> Fact<bool> {
+        Ok(self.session()?.remote)
+    }
+
+    /// From where the login session came; none if it didn't come over the network.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be told.
+    fn remote_address(&self) -> Fact<Option<IpAddr>> {
+        let session = self.session()?;
+        if session.remote && session.remote_address.is_none() {
+            let why = "where the session came from is not known";
+            return Err(Unknown::because(why));
+        }
+        Ok(session.remote_address)
+    }
+
+    /// The type of the login session.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be told.
+    fn session_type(&self) -> Fact<SessionType> {
+        Ok(self.session()?.kind)
+    }
+
+    /// The seat of the login session, if it has one.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be told.
+    fn seat(&self) -> Fact<Option<String>> {
+        Ok(self.session()?.seat)
+    }
+
     /// Whether the process has a terminal.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::cli::output::{print, print_json};
 use crate::cli::text::{BAD, GOOD, HEAD, escape, styled};
 use crate::explain::case::{destination, endpoint_of, time};
 use crate::explain::{Explanation, Given, GivenNames, Outcome};
-use crate::policy::{Endpoint, Policy, SessionFacts, SessionType};
+use crate::policy::{Endpoint, Policy};
 
 /// Runs the command.
 pub(in crate::cli) fn explain(args: &PolicyExplain) -> Result<Exit, Failure> {
@@ -75,17 +75,13 @@ fn escape_lines(text: &str) -> String {
 }
 
 fn given(args: &PolicyExplain, at: Timestamp) -> Given {
-    let remote = args.remote || args.from.is_some();
-    let has_session = remote || args.local || args.session.is_some() || args.seat.is_some();
-    let session = has_session.then(|| SessionFacts {
-        remote,
-        remote_address: args.from,
-        kind: args.session.unwrap_or(SessionType::Tty),
-        seat: args.seat.clone(),
-    });
     Given {
         program: args.program.clone(),
-        session,
+        sha256: args.sha256,
+        remote: either(args.remote, args.local),
+        from: args.from,
+        session: args.session,
+        seat: args.seat.clone(),
         tty: either(args.tty, args.no_tty),
         unit: args.unit.clone(),
         new_program: either(args.new_program, args.known_program),
