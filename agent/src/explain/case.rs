@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Cases of what a policy has to do: `[[case]]` tables in a file, for an admin's CI.
 
+mod read;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
-use stile_common::protocol;
 
-use super::{Explanation, Given, GivenNames, Outcome, Source};
-use crate::config::{Diagnostics, Findings, Table, Trust, Value, parse, read_text};
+use super::{Explanation, Given, GivenNames, Outcome};
+use crate::config::{Diagnostics, Findings, Trust, parse, read_text};
 use crate::ids::Uid;
-use crate::policy::{Endpoint, HostName, Policy, SessionType};
+use crate::policy::{Endpoint, HostName, Policy, Rule, UserSelector};
 
 /// A connection, and what a policy has to do with it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Case {
     to: (String, u16),
     number: u8,
     given: Given,
+    /// True if the case says when it is.
+    has_time: bool,
     expected: Expected,
 }
 
@@ -63,7 +66,7 @@ impl Case {
         let mut findings = Findings::new(path);
         let root = findings.root();
         read_text(path, root, Trust::Anyone, &mut findings);
-        let cases = parse(root, &mut findings, cases);
+        let cases = parse(root, &mut findings, read::cases);
         findings.finish(cases).map(|(cases, _)| cases)
     }
 
@@ -74,12 +77,51 @@ impl Case {
         let (host, port) = &self.to;
         let endpoint = endpoint_of(policy, host, *port, self.number);
         let explanation = Explanation::new(policy, &names, &self.given, names.uid(), endpoint);
+        let mut failures = self.expected.failures(&explanation);
+        failures.extend(self.lacks(policy, endpoint, &explanation));
         Tried {
             name: self.name.clone(),
-            failures: self.expected.failures(&explanation),
+            failures,
             explanation,
         }
     }
+
+    /// What the answer depends on and the case doesn't say: it would prove nothing.
+    fn lacks(
+        &self,
+        policy: &Policy,
+        endpoint: Option<&Endpoint>,
+        found: &Explanation,
+    ) -> Option<String> {
+        if found.until.is_some() && !self.has_time {
+            return Some("the answer depends on the time: add `at`".to_owned());
+        }
+        let asked = policy.rules_of(endpoint?.id).take(found.rules.len());
+        let mut lacking = asked.filter_map(|rule| {
+            let name = rule.name.as_str();
+            if self.uid.is_none() && names_any(rule, is_number) {
+                Some(format!("the rule {name:?} speaks of uids: add `uid`"))
+            } else if self.user.is_empty() && names_any(rule, is_name) {
+                let help = "write the name as `user`, and the number as `uid`";
+                Some(format!("the rule {name:?} speaks of users by name: {help}"))
+            } else {
+                None
+            }
+        });
+        lacking.next()
+    }
+}
+
+fn names_any(rule: &Rule, is: fn(&UserSelector) -> bool) -> bool {
+    rule.users.iter().chain(&rule.except).any(is)
+}
+
+fn is_number(user: &UserSelector) -> bool {
+    matches!(user, UserSelector::Uid(_) | UserSelector::Uids(..))
+}
+
+fn is_name(user: &UserSelector) -> bool {
+    matches!(user, UserSelector::User(_))
 }
 
 /// The endpoint of a destination that nobody looks up: by its address, or by the very name.
@@ -176,233 +218,4 @@ impl Tried {
         }
         text
     }
-}
-
-fn cases(mut top: Table<'_>, findings: &mut Findings) -> Option<Vec<Case>> {
-    let value = top.require("case", findings);
-    top.finish(&[("cases", "case"), ("test", "case")], findings);
-    let expected = "tables, each headed [[case]]";
-    let items = value?.list(expected, "nothing would be tried", findings)?;
-    let cases: Vec<_> = items
-        .iter()
-        .map(|item| {
-            let table = item.table("a case", findings)?;
-            case(table, findings)
-        })
-        .collect();
-    cases.into_iter().collect()
-}
-
-fn case(mut table: Table<'_>, findings: &mut Findings) -> Option<Case> {
-    let name = table.require("name", findings);
-    let name = name.and_then(|value| value.text("a name", findings));
-    let user = table.require("user", findings);
-    let user = user.and_then(|value| user_of(&value, findings));
-    let groups = match table.take("groups") {
-        Some(value) => texts(&value, findings),
-        None => Some(Vec::new()),
-    };
-    let to = table.require("to", findings);
-    let to = to.and_then(|value| to_of(&value, findings));
-    let protocols = [("tcp", protocol::TCP), ("udp", protocol::UDP)];
-    let number = match table.take("protocol") {
-        Some(value) => value.word(&protocols, findings),
-        None => Some(protocol::TCP),
-    };
-    let given = given(&mut table, findings);
-    let expected = expected(&mut table, findings);
-    table.finish(
-        &[("outcome", "expect"), ("port", "to"), ("host", "to")],
-        findings,
-    );
-    let (user, uid) = user?;
-    Some(Case {
-        name: name?.to_owned(),
-        user,
-        uid,
-        groups: groups?,
-        to: to?,
-        number: number?,
-        given: given?,
-        expected: expected?,
-    })
-}
-
-fn user_of(value: &Value<'_>, findings: &mut Findings) -> Option<(String, Option<Uid>)> {
-    if value.as_integer().is_some() {
-        let uid: u32 = value.integer_in(0..=u32::MAX - 2, "uid", findings)?;
-        return Some((String::new(), Some(Uid(uid))));
-    }
-    let text = value.text("a user or a uid", findings)?;
-    Some((text.to_owned(), None))
-}
-
-fn to_of(value: &Value<'_>, findings: &mut Findings) -> Option<(String, u16)> {
-    let text = value.text("a destination like \"db1.example.com:5432\"", findings)?;
-    let to = destination(text);
-    if to.is_none() {
-        findings
-            .error(&value.spot(), format!("{text:?} is no destination"))
-            .help("write it as in \"db1.example.com:5432\" or \"[fd00::1]:5432\"");
-    }
-    to
-}
-
-fn texts(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
-    let items = value.list("a list of names", "leave the key out", findings)?;
-    let names: Vec<_> = items
-        .iter()
-        .map(|item| item.text("a name", findings).map(ToOwned::to_owned))
-        .collect();
-    names.into_iter().collect()
-}
-
-/// `Some(None)` if it isn't there, `None` if it is a mistake.
-fn optional<T>(
-    value: Option<Value<'_>>,
-    read: impl FnOnce(Value<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    value.map_or(Some(None), |value| read(value).map(Some))
-}
-
-fn given(table: &mut Table<'_>, findings: &mut Findings) -> Option<Given> {
-    let zone = optional(table.take("tz"), |value| zone_of(&value, findings));
-    let at = table.take("at");
-    let zone = zone?.unwrap_or(TimeZone::UTC);
-    let at = optional(at, |value| {
-        let text = value.text("a time like \"2026-01-05T03:00\"", findings)?;
-        let at = time(text, zone.clone());
-        if at.is_none() {
-            findings
-                .error(&value.spot(), format!("{text:?} is no time"))
-                .help("write it as in \"2026-01-05T03:00\"");
-        }
-        at
-    });
-    let program = optional(table.take("program"), |value| {
-        value
-            .text("the path of a program", findings)
-            .map(PathBuf::from)
-    });
-    let sha256 = optional(table.take("sha256"), |value| digest(&value, findings));
-    let remote = optional(table.take("remote"), |value| value.boolean(findings));
-    let from = table.take("from");
-    let from_spot = from.map(|value| value.spot());
-    let from = optional(from, |value| {
-        let text = value.text("an address", findings)?;
-        let address = text.parse::<IpAddr>().ok();
-        if address.is_none() {
-            findings.error(&value.spot(), format!("{text:?} is no address"));
-        }
-        address
-    });
-    let kind = optional(table.take("session"), |value| {
-        value.word(&SessionType::ALL, findings)
-    });
-    let mut text = |key: &'static str, findings: &mut Findings| {
-        let value = table.take(key);
-        optional(value, |value| {
-            value.text("a name", findings).map(ToOwned::to_owned)
-        })
-    };
-    let (seat, unit) = (text("seat", findings), text("unit", findings));
-    let mut flag = |key: &'static str, findings: &mut Findings| {
-        let value = table.take(key);
-        optional(value, |value| value.boolean(findings))
-    };
-    let tty = flag("tty", findings);
-    let new_program = flag("new_program", findings);
-    let new_destination = flag("new_destination", findings);
-    let new_address = flag("new_address", findings);
-    let unusual_hour = flag("unusual_hour", findings);
-    let mut number = |key: &'static str, findings: &mut Findings| {
-        let value = table.take(key);
-        optional(value, |value| {
-            if value.as_integer().is_none() {
-                value.unexpected("a number", findings);
-            }
-            value.integer_in(0..=1_000_000_u32, "number", findings)
-        })
-    };
-    let (failures, connections) = (
-        number("failures", findings),
-        number("connections", findings),
-    );
-    let (remote, from) = (remote?, from?);
-    if let (Some(false), Some(_), Some(spot)) = (remote, from, from_spot) {
-        findings.error(&spot, "a session that isn't remote came from nowhere");
-        return None;
-    }
-    Some(Given {
-        source: Source::Case,
-        program: program?,
-        sha256: sha256?,
-        remote,
-        from,
-        session: kind?,
-        seat: seat?,
-        tty: tty?,
-        unit: unit?,
-        new_program: new_program?,
-        new_destination: new_destination?,
-        new_address: new_address?,
-        unusual_hour: unusual_hour?,
-        failures: failures?,
-        connections: connections?,
-        ..Given::at(at?.unwrap_or_else(Timestamp::now))
-    })
-}
-
-fn digest(value: &Value<'_>, findings: &mut Findings) -> Option<[u8; 32]> {
-    let text = value.text("a SHA-256", findings)?;
-    let mut digest = [0; 32];
-    if hex::decode_to_slice(text, &mut digest).is_ok() {
-        return Some(digest);
-    }
-    findings
-        .error(&value.spot(), "that is no SHA-256")
-        .help("write 64 hexadecimal digits, as sha256sum(1) does");
-    None
-}
-
-fn zone_of(value: &Value<'_>, findings: &mut Findings) -> Option<TimeZone> {
-    let text = value.text("a time zone like \"Europe/Berlin\"", findings)?;
-    let zone = TimeZone::get(text).ok();
-    if zone.is_none() {
-        findings.error(&value.spot(), format!("there is no time zone {text:?}"));
-    }
-    zone
-}
-
-fn expected(table: &mut Table<'_>, findings: &mut Findings) -> Option<Expected> {
-    let outcome = table.require("expect", findings);
-    let outcome = outcome.and_then(|value| value.word(&Outcome::ALL, findings));
-    let instead = optional(table.take("instead"), |value| {
-        value.word(&Outcome::ALL, findings)
-    });
-    let mut text = |key: &'static str, findings: &mut Findings| {
-        let value = table.take(key);
-        optional(value, |value| {
-            value.text("a text", findings).map(ToOwned::to_owned)
-        })
-    };
-    let (rule, role) = (text("rule", findings), text("role", findings));
-    let (realm, scope) = (text("realm", findings), text("scope", findings));
-    let ttl = text("ttl", findings);
-    let points = optional(table.take("points"), |value| {
-        if value.as_integer().is_none() {
-            value.unexpected("a number", findings);
-        }
-        value.integer_in(0..=1_000_000_u32, "number of points", findings)
-    });
-    Some(Expected {
-        outcome: outcome?,
-        instead: instead?,
-        rule: rule?,
-        role: role?,
-        realm: realm?,
-        scope: scope?,
-        ttl: ttl?,
-        points: points?,
-    })
 }

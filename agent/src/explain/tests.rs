@@ -214,3 +214,76 @@ proptest! {
         }
     }
 }
+
+/// What is wrong with a case of a policy, by what it says.
+fn failures(policy_text: &str, case: &str) -> Vec<String> {
+    let head = "[[case]]\nname = \"c\"\nto = \"10.0.0.1:5432\"\n";
+    let read = cases(&format!("{head}{case}")).unwrap();
+    read[0].tried(&policy(policy_text)).failures
+}
+
+fn rule(lines: &str) -> String {
+    let endpoint = crate::policy::testing::ENDPOINT;
+    format!("{endpoint}[[rule]]\nname = \"r\"\nendpoints = [\"db\"]\n{lines}")
+}
+
+#[test]
+fn a_case_passes_or_fails_whatever_the_time_is_when_it_is_tried() {
+    let policy = rule(
+        "users = [\"*\"]\nwhen = { hours = \"08:00-19:00\", tz = \"UTC\" }\naction = \"deny\"\n",
+    );
+    let case = "user = \"dana\"\nexpect = \"deny\"\n";
+    let lacks = "the answer depends on the time: add `at`";
+    assert_eq!(failures(&policy, case), [lacks]);
+    let with_time = format!("{case}at = \"2026-01-05T12:00\"\n");
+    assert!(failures(&policy, &with_time).is_empty());
+}
+
+#[test]
+fn a_case_says_of_its_user_what_the_rules_ask() {
+    let by_number = rule("users = [\"1000-1999\"]\naction = \"deny\"\n");
+    let found = failures(&by_number, "user = \"dana\"\nexpect = \"deny\"\n");
+    assert_eq!(found, ["the rule \"r\" speaks of uids: add `uid`"]);
+    for user in ["user = \"dana\"\nuid = 1000\n", "user = 1000\n"] {
+        let case = format!("{user}expect = \"deny\"\nrule = \"r\"\n");
+        assert!(failures(&by_number, &case).is_empty(), "{user}");
+    }
+    let by_name = rule("users = [\"*\", \"!dana\"]\naction = \"deny\"\n");
+    let found = failures(&by_name, "user = 1000\nexpect = \"deny\"\n");
+    assert!(found[0].contains("speaks of users by name"), "{found:?}");
+}
+
+#[test]
+fn a_case_that_could_never_pass_is_refused() {
+    let head = "[[case]]\nname = \"c\"\nuser = \"dana\"\nto = \"db:5432\"\n";
+    for (rest, mistake) in [
+        ("expect = \"deny\"\nttl = \"1h\"", "nothing is given"),
+        (
+            "expect = \"allow\"\nrealm = \"prod\"",
+            "no proof is asked for",
+        ),
+        (
+            "expect = \"allow\"\ninstead = \"deny\"",
+            "nothing is only observed",
+        ),
+        ("expect = \"unprotected\"\nrule = \"r\"", "no rule speaks"),
+        ("expect = \"step-up\"\nscope = \"usr\"", "\"user\"?"),
+        ("expect = \"step-up\"\nttl = \"1 hour\"", "is no duration"),
+        (
+            "expect = \"deny\"\nremote = false\nfrom = \"192.0.2.1\"",
+            "came from nowhere",
+        ),
+    ] {
+        let found = cases(&format!("{head}{rest}\n")).unwrap_err();
+        assert!(found.contains(mistake), "{found}");
+    }
+    let twice = format!("{head}expect = \"deny\"\n{head}expect = \"deny\"\n");
+    assert!(cases(&twice).unwrap_err().contains("two cases are called"));
+}
+
+#[test]
+fn a_duration_is_expected_however_it_is_written() {
+    let policy = rule("users = [\"*\"]\naction = \"allow\"\nttl = \"1h\"\n");
+    let case = "user = \"dana\"\nexpect = \"allow\"\nttl = \"60m\"\n";
+    assert!(failures(&policy, case).is_empty());
+}
