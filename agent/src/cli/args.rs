@@ -175,7 +175,7 @@ pub(super) enum Policy {
         "    --to 10.20.0.7:5432 --at 2026-01-05T03:00 --remote --from 192.0.2.7",
         "stile policy explain --policy ./policy.d --user eve --to 10.20.0.7:22 --json"
     ))]
-    Explain(PolicyExplain),
+    Explain(Box<PolicyExplain>),
     /// Print the JSON Schema of policy files
     ///
     /// Editors complete and check TOML by it: put `#:schema FILE` at the head of a policy file,
