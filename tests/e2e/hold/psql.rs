@@ -61,7 +61,7 @@ fn an_unmodified_psql_waits_for_a_code_then_gets_its_rows_until_the_grant_runs_o
     let connection = records.the("connection");
     assert_eq!(connection["passage"], "released");
     assert_eq!(connection["process"]["pid"], challenge["pid"]);
-    assert_eq!(records.the("grant")["ttl_seconds"], 3);
+    assert_eq!(records.the("grant")["ttl_seconds"], 8);
     assert_eq!(records.the("grant-expired")["connections"], 1);
     host.verify_audit(host.audit().path()).succeeded();
 }
