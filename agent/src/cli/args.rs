@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use jiff::tz::TimeZone;
 
 use crate::policy::SessionType;
 
@@ -375,9 +376,12 @@ pub(super) struct PolicyExplain {
     /// The SHA-256 of that file
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     pub(super) sha256: Option<[u8; 32]>,
-    /// When, in this host's time zone or as RFC 3339; now if it isn't given
+    /// When, by the clock of --tz or as RFC 3339; now if it isn't given
     #[arg(long, value_name = "TIME")]
     pub(super) at: Option<String>,
+    /// Whose clock that is, as in Europe/Berlin; this host's if it isn't given
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
+    pub(super) tz: Option<TimeZone>,
     /// From a session that came over the network
     #[arg(long, conflicts_with = "local")]
     pub(super) remote: bool,
@@ -449,6 +453,11 @@ pub(super) struct PolicyTest {
     pub(super) junit: Option<PathBuf>,
     #[command(flatten)]
     pub(super) format: Format,
+}
+
+fn time_zone(text: &str) -> Result<TimeZone, &'static str> {
+    let zone = TimeZone::get(text);
+    zone.map_err(|_| "write a name of the IANA time zone database, as in Europe/Berlin")
 }
 
 /// Reads what sha256sum(1) prints.

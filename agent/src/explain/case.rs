@@ -76,7 +76,8 @@ impl Case {
         let names = GivenNames::elsewhere(&self.user, self.uid, &self.groups);
         let (host, port) = &self.to;
         let endpoint = endpoint_of(policy, host, *port, self.number);
-        let explanation = Explanation::new(policy, &names, &self.given, names.uid(), endpoint);
+        let mut explanation = Explanation::new(policy, &names, &self.given, names.uid(), endpoint);
+        explanation.not_looked_up = not_looked_up(policy, host, *port, self.number);
         let mut failures = self.expected.failures(&explanation);
         failures.extend(self.lacks(policy, endpoint, &explanation));
         Tried {
@@ -142,6 +143,22 @@ pub fn endpoint_of<'p>(
     };
     let mut endpoints = policy.endpoints.iter();
     endpoints.find(|one| one.names.iter().any(is_named) && one.serves(port, number))
+}
+
+/// The host names that an address may have, of endpoints before the one that has it.
+#[must_use]
+pub fn not_looked_up(policy: &Policy, host: &str, port: u16, number: u8) -> Vec<String> {
+    let Ok(address) = host.parse::<IpAddr>() else {
+        return Vec::new();
+    };
+    let found = policy.endpoint_at(address, port, number);
+    let found = found.map(|endpoint| endpoint.id);
+    let before = policy.endpoints.iter();
+    let before = before.take_while(|endpoint| Some(endpoint.id) != found);
+    let named = before.filter(|endpoint| endpoint.serves(port, number));
+    named
+        .flat_map(|endpoint| endpoint.names.iter().map(ToString::to_string))
+        .collect()
 }
 
 /// `HOST:PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`; none for anything else.

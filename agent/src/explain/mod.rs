@@ -16,7 +16,8 @@ pub use people::GivenNames;
 use crate::config::format_duration;
 use crate::ids::Uid;
 use crate::policy::{
-    Action, Endpoint, Evaluation, Fit, Miss, Mode, Names, Policy, Rule, Step, evaluate,
+    Action, Endpoint, Evaluation, Fit, Miss, Mode, Names, Policy, Response, Rule, Step,
+    UserSelector, evaluate,
 };
 
 /// What a policy does with a connection.
@@ -70,6 +71,10 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// What it would come to if the policy did not only observe.
     pub instead: Option<Outcome>,
+    /// The rule that only observes; none if the whole policy does, or nothing.
+    pub observed_by: Option<String>,
+    /// Why it doesn't get through, or wouldn't.
+    pub denied: Option<Denied>,
     /// The endpoint; none if the destination is not protected.
     pub endpoint: Option<String>,
     /// The rule that decides; none if no rule lets the user through.
@@ -84,10 +89,37 @@ pub struct Explanation {
     pub risk: Vec<RiskView>,
     /// The sum of the points.
     pub points: u32,
+    /// The thresholds that they reach.
+    pub thresholds: Vec<ThresholdView>,
     /// True if each connection is decided by itself.
     pub each_connection: bool,
     /// When another rule may count because of the time alone: RFC 3339.
     pub until: Option<String>,
+    /// Host names of the policy that may have this address: nobody has looked them up.
+    pub not_looked_up: Vec<String>,
+}
+
+/// Why a connection doesn't get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Denied {
+    /// A rule denies it.
+    ByRule,
+    /// No rule lets the user through.
+    NoRule,
+    /// Whether a rule fits can't be told.
+    Unsure,
+    /// A rule would let the user through, but too much is unusual.
+    ByRisk,
+}
+
+/// A threshold that is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ThresholdView {
+    /// From how many points on it counts.
+    pub points: u32,
+    /// What it asks for at least.
+    pub action: Outcome,
 }
 
 /// What a rule gives.
@@ -150,6 +182,8 @@ impl Explanation {
         Self {
             outcome: if observes { Outcome::Observe } else { decided },
             instead: observes.then_some(decided),
+            observed_by: found.observed.map(|rule| rule.name.to_string()),
+            denied: (decided == Outcome::Deny).then(|| denied(&found)),
             endpoint: Some(endpoint.name.to_string()),
             rule: found.rule.map(|rule| rule.name.to_string()),
             role: found.rule.and_then(role_of),
@@ -157,8 +191,10 @@ impl Explanation {
             rules: steps.iter().map(RuleView::new).collect(),
             risk: risk(&found),
             points: found.points(),
+            thresholds: thresholds(policy, &found),
             each_connection: found.varies,
             until: found.until.map(|until| format!("{until:.0}")),
+            not_looked_up: Vec::new(),
         }
     }
 
@@ -166,6 +202,8 @@ impl Explanation {
         Self {
             outcome: Outcome::Unprotected,
             instead: None,
+            observed_by: None,
+            denied: None,
             endpoint: None,
             rule: None,
             role: None,
@@ -173,8 +211,10 @@ impl Explanation {
             rules: Vec::new(),
             risk: Vec::new(),
             points: 0,
+            thresholds: Vec::new(),
             each_connection: false,
             until: None,
+            not_looked_up: Vec::new(),
         }
     }
 
@@ -196,6 +236,32 @@ fn risk(found: &Evaluation<'_>) -> Vec<RiskView> {
         doubt: found.doubt.as_ref().map(ToString::to_string),
     });
     risk.collect()
+}
+
+fn thresholds(policy: &Policy, found: &Evaluation<'_>) -> Vec<ThresholdView> {
+    // Risk makes stricter what lets through, and nothing else.
+    let lets = found.rule.is_some_and(|rule| rule.action != Action::Deny);
+    let reached = policy.thresholds.iter();
+    let reached = reached.filter(|threshold| lets && found.points() >= threshold.points);
+    let views = reached.map(|threshold| ThresholdView {
+        points: threshold.points,
+        action: match threshold.response {
+            Response::Deny => Outcome::Deny,
+            Response::StepUp { .. } => Outcome::StepUp,
+        },
+    });
+    views.collect()
+}
+
+fn denied(found: &Evaluation<'_>) -> Denied {
+    let mut doubts = found.doubts.iter();
+    match found.rule {
+        None if found.doubts.is_empty() => Denied::NoRule,
+        None => Denied::Unsure,
+        Some(rule) if rule.action != Action::Deny => Denied::ByRisk,
+        Some(rule) if doubts.any(|doubt| doubt.rule.name == rule.name) => Denied::Unsure,
+        Some(_) => Denied::ByRule,
+    }
 }
 
 fn terms(action: &Action) -> Option<TermsView> {
@@ -239,7 +305,7 @@ impl RuleView {
 
 fn why_not(rule: &Rule, miss: &Miss<'_>) -> String {
     match miss {
-        Miss::User => "it doesn't speak of this user".to_owned(),
+        Miss::User => format!("it speaks of {}", users(rule)),
         Miss::Program => {
             let programs: Vec<_> = rule.programs.iter().map(ToString::to_string).collect();
             format!("it speaks of {}", programs.join(", "))
@@ -249,6 +315,23 @@ fn why_not(rule: &Rule, miss: &Miss<'_>) -> String {
             format!("{} doesn't hold", tests.join(", nor "))
         }
     }
+}
+
+/// Whom a rule speaks of, as a policy has it: `%dba, alice, !bob`.
+fn users(rule: &Rule) -> String {
+    let user = |user: &UserSelector| match user {
+        UserSelector::Everyone => "*".to_owned(),
+        UserSelector::User(name) => name.clone(),
+        UserSelector::Group(name) => format!("%{name}"),
+        UserSelector::Uid(uid) => uid.to_string(),
+        UserSelector::Uids(first, last) => format!("{first}-{last}"),
+    };
+    let meant = rule.users.iter().map(user);
+    let except = rule
+        .except
+        .iter()
+        .map(|except| format!("!{}", user(except)));
+    meant.chain(except).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::case::Case;
 use super::*;
 use crate::clock::BootTime;
-use crate::decide::{Decision, Holder, Known, Question, decide};
+use crate::decide::{Decision, DenialReason, Holder, Known, Offer, Question, decide};
 use crate::ids::EndpointId;
+use crate::policy::SessionType;
 use crate::policy::testing::policy;
 
 const POLICY: &str = r#"
@@ -60,7 +61,11 @@ fn given(at: &str) -> Given {
 }
 
 fn explained(groups: &[&str], given: &Given) -> Explanation {
-    let policy = policy(POLICY);
+    explained_by(POLICY, groups, given)
+}
+
+fn explained_by(text: &str, groups: &[&str], given: &Given) -> Explanation {
+    let policy = policy(text);
     let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
     let names = GivenNames::elsewhere("dana", None, &groups);
     let endpoint = policy.endpoint_at(IpAddr::from([10, 0, 0, 1]), 5432, 6);
@@ -78,12 +83,12 @@ fn an_explanation_reads_as_sentences() {
     assert_eq!(
         text,
         "endpoint db\n  \
-         · \"never\": it doesn't speak of this user\n  \
+         · \"never\": it speaks of %banned\n  \
          · \"reports\": it speaks of /usr/bin/report\n  \
-         · \"look first\": it doesn't speak of this user\n  \
+         · \"look first\": it speaks of %trial\n  \
          ✓ \"by day\" for the role \"senior\": it fits, step-up\n  \
          + 40 points: from afar\n  \
-         = 40 points of risk\n\
+         = 40 points of risk; 40 is reached: step-up\n\
          step-up: asked for proof by the rule \"by day\"\n  \
          for 5m, all connections of the user to this endpoint\n  \
          proof: totp; it counts in the realm \"prod\"\n  \
@@ -116,12 +121,44 @@ fn an_observing_rule_tells_both() {
     let found = explained(&["trial"], &given);
     assert_eq!(found.outcome, Outcome::Observe);
     assert_eq!(found.instead, Some(Outcome::Deny));
-    assert!(
-        found
-            .conclusion()
-            .starts_with("observe: it gets through, and is recorded as what would be denied"),
-        "{}",
-        found.conclusion()
+    assert_eq!(found.observed_by.as_deref(), Some("look first"));
+    assert_eq!(
+        found.conclusion(),
+        "observe: it gets through, for the rule \"look first\" only observes; it is recorded as \
+         what would be denied because no rule lets this user through"
+    );
+}
+
+#[test]
+fn what_only_risk_makes_of_it_is_not_put_down_to_the_rule() {
+    let afar = Given {
+        program: Some("/usr/bin/report".into()),
+        remote: Some(true),
+        ..given("2026-01-05T12:00:00Z")
+    };
+    let found = explained(&[], &afar);
+    assert_eq!(
+        found.conclusion(),
+        "step-up: asked for proof for what is unusual, though the rule \"reports\" allows it"
+    );
+    let strict = format!("{POLICY}[[threshold]]\npoints = 40\naction = \"deny\"\n");
+    let found = explained_by(&strict, &["dba"], &afar);
+    assert_eq!(found.denied, Some(Denied::ByRisk));
+    assert_eq!(
+        found.conclusion(),
+        "deny: denied for what is unusual, though the rule \"reports\" fits"
+    );
+    assert_eq!(found.thresholds.len(), 2);
+}
+
+#[test]
+fn an_address_that_a_name_may_have_is_not_called_unprotected_without_a_doubt() {
+    let text = "[[case]]\nname = \"c\"\nuser = \"dana\"\nto = \"10.0.0.9:5432\"\nexpect = \"unprotected\"\n";
+    let tried = cases(text).unwrap()[0].tried(&policy(POLICY));
+    assert_eq!(
+        tried.explanation.to_string(),
+        "not protected: no endpoint has this address, port and protocol\n  \
+         unless it is an address of db1.example.com: name the host to see that"
     );
 }
 
@@ -178,40 +215,147 @@ fn bad_cases_are_refused_with_their_places() {
     assert!(cases("").unwrap_err().contains("needs the key `case`"));
 }
 
+/// More of everything than [`POLICY`] has, so that each kind of fact counts for something.
+const RICH: &str = r#"
+[[rule]]
+name = "desk"
+endpoints = ["db"]
+users = ["*", "!%banned"]
+when = { session = ["x11"], seat = ["seat0"] }
+action = "step-up"
+scope = "socket"
+[[rule]]
+name = "units"
+endpoints = ["db"]
+users = ["%dba"]
+when = [{ unit = ["session-*.scope"], tty = true }, { remote_address = ["192.0.2.0/24"] }]
+action = "allow"
+ttl = "2h"
+[[risk]]
+name = "new program"
+points = 30
+when = { program_first_seen = true }
+[[risk]]
+name = "new address"
+points = 30
+when = { address_first_seen = true }
+[[risk]]
+name = "failures"
+points = 60
+when = { recent_failures = { at_least = 3, within = "10m" } }
+[[threshold]]
+points = 100
+action = "deny"
+"#;
+
 fn some_given() -> impl Strategy<Value = Given> {
     let flag = || prop::option::of(prop::bool::ANY);
-    let program = prop::option::of(prop::sample::select(vec!["/usr/bin/report", "/bin/sh"]));
-    (0..24_u8, flag(), program).prop_map(|(hour, remote, program)| Given {
-        remote,
-        program: program.map(Into::into),
+    let pick = |all: [&'static str; 2]| {
+        let picked = prop::sample::select(all.to_vec()).prop_map(str::to_owned);
+        prop::option::of(picked)
+    };
+    let kinds = [SessionType::X11, SessionType::Tty].to_vec();
+    let from = prop::sample::select(vec![[192, 0, 2, 1], [10, 0, 0, 1]]).prop_map(IpAddr::from);
+    let session = (
+        flag(),
+        prop::option::of(from),
+        prop::option::of(prop::sample::select(kinds)),
+        pick(["seat0", ""]),
+    );
+    let past = (flag(), flag(), prop::option::of(0..6_u32));
+    let process = (
+        pick(["/usr/bin/report", "/bin/sh"]),
+        flag(),
+        pick(["session-1.scope", "cron.service"]),
+    );
+    (0..24_u8, session, process, past).prop_map(|(hour, session, process, past)| Given {
+        remote: session.0,
+        from: session.1,
+        session: session.2,
+        seat: session.3,
+        program: process.0.map(Into::into),
+        tty: process.1,
+        unit: process.2,
+        new_program: past.0,
+        new_address: past.1,
+        failures: past.2,
         ..given(&format!("2026-01-05T{hour:02}:30:00Z"))
     })
 }
 
+/// What a decision comes to: the outcome, its rule, and what is given or why nothing is.
+type Summary = (
+    Outcome,
+    Option<String>,
+    Option<(String, String)>,
+    Option<Denied>,
+);
+
+fn decided(decision: &Decision) -> Summary {
+    let given = |outcome, offer: &Offer| {
+        let terms = offer.terms;
+        let terms = (format_duration(terms.ttl), terms.scope.to_string());
+        (outcome, Some(offer.rule.to_string()), Some(terms), None)
+    };
+    match decision {
+        Decision::Allow(permit) => given(Outcome::Allow, permit.offer()),
+        Decision::Challenge(order) => given(Outcome::StepUp, order.offer()),
+        Decision::Elevated(permit) => given(Outcome::StepUp, permit.offer()),
+        Decision::Observe(permit) => decided(permit.instead()),
+        Decision::Deny(denial) => {
+            let (rule, why) = match denial.reason() {
+                DenialReason::ByRule => (denial.rule(), Denied::ByRule),
+                DenialReason::ByRisk => (denial.rule(), Denied::ByRisk),
+                DenialReason::Unsure => (denial.rule(), Denied::Unsure),
+                _ => (None, Denied::NoRule),
+            };
+            (
+                Outcome::Deny,
+                rule.map(ToString::to_string),
+                None,
+                Some(why),
+            )
+        }
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     /// What is explained is what is decided.
     #[test]
     fn an_explanation_says_what_the_decision_is(
         given in some_given(),
         groups in prop::sample::subsequence(vec!["lead", "dba", "banned", "trial"], 0..4),
     ) {
-        let found = explained(&groups, &given);
-        let policy = policy(POLICY);
+        let text = format!("{POLICY}{RICH}");
+        let found = explained_by(&text, &groups, &given);
+        let policy = policy(&text);
         let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
         let names = GivenNames::elsewhere("dana", None, &groups);
         let question = Question { subject: names.uid(), endpoint: EndpointId::from_name("db") };
         let known = Known { facts: &given, holder: &Holder::default() };
-        let decided = decide(&policy, &names, question, known, [], BootTime(1));
-        let of = |decision: &Decision| match decision {
-            Decision::Allow(_) => Outcome::Allow,
-            Decision::Challenge(_) | Decision::Elevated(_) => Outcome::StepUp,
-            Decision::Deny(_) => Outcome::Deny,
-            Decision::Observe(_) => Outcome::Observe,
-        };
-        prop_assert_eq!(found.outcome, of(&decided.decision));
-        if let Decision::Observe(permit) = &decided.decision {
-            prop_assert_eq!(found.instead, Some(of(permit.instead())));
+        let made = decide(&policy, &names, question, known, [], BootTime(1));
+        let (outcome, rule, terms, denied) = decided(&made.decision);
+        match &made.decision {
+            Decision::Observe(permit) => {
+                prop_assert_eq!(found.outcome, Outcome::Observe);
+                prop_assert_eq!(found.instead, Some(outcome));
+                let by = permit.rule().map(ToString::to_string);
+                prop_assert_eq!(&found.observed_by, &by);
+            }
+            _ => prop_assert_eq!((found.outcome, found.instead), (outcome, None)),
         }
+        prop_assert_eq!(found.denied, denied);
+        // Where no rule decides, the decision names the first that can't be judged.
+        if found.rule.is_some() || denied != Some(Denied::Unsure) {
+            prop_assert_eq!(&found.rule, &rule);
+        }
+        let given = found.terms.as_ref();
+        let given = given.map(|terms| (terms.ttl.clone(), terms.scope.clone()));
+        prop_assert_eq!(given, terms);
+        let points: u32 = made.risk.iter().map(|(_, points)| points).sum();
+        prop_assert_eq!(found.points, points);
     }
 }
 

@@ -3,13 +3,17 @@
 
 use std::fmt;
 
-use super::{Explanation, Outcome, RuleView};
+use super::{Denied, Explanation, Outcome, RuleView};
 
 impl fmt::Display for Explanation {
     /// Several lines, the outcome last; plain text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(endpoint) = &self.endpoint else {
-            return f.write_str("not protected: no endpoint has this address, port and protocol");
+            f.write_str("not protected: no endpoint has this address, port and protocol")?;
+            return match self.doubt_of_names() {
+                Some(doubt) => write!(f, "\n  {doubt}"),
+                None => Ok(()),
+            };
         };
         writeln!(f, "endpoint {endpoint}")?;
         for rule in &self.rules {
@@ -24,7 +28,11 @@ impl fmt::Display for Explanation {
             writeln!(f, "  + {} points: {}{doubt}", risk.points, risk.name)?;
         }
         if !self.risk.is_empty() {
-            writeln!(f, "  = {} points of risk", self.points)?;
+            let reached = self.thresholds.iter();
+            let reached: String = reached
+                .map(|one| format!("; {} is reached: {}", one.points, one.action.word()))
+                .collect();
+            writeln!(f, "  = {} points of risk{reached}", self.points)?;
         }
         f.write_str(&self.conclusion())?;
         for line in self.remarks() {
@@ -64,13 +72,22 @@ impl Explanation {
     #[must_use]
     pub fn conclusion(&self) -> String {
         let outcome = self.instead.unwrap_or(self.outcome);
-        let by = match (&self.rule, outcome) {
+        let by = match (&self.rule, self.denied) {
+            (Some(rule), Some(Denied::ByRisk)) => {
+                format!(" for what is unusual, though the rule {rule:?} fits")
+            }
+            (Some(rule), Some(Denied::Unsure)) => {
+                format!(" because it can't be told whether the rule {rule:?} fits")
+            }
+            (Some(rule), _) if self.is_stricter_by_risk(outcome) => {
+                format!(" for what is unusual, though the rule {rule:?} allows it")
+            }
             (Some(rule), _) => format!(" by the rule {rule:?}"),
-            (None, Outcome::Deny) if self.rules.iter().any(|rule| rule.fits.is_none()) => {
+            (None, Some(Denied::Unsure)) => {
                 " because it can't be told whether a rule lets this user through".to_owned()
             }
-            (None, Outcome::Deny) => " because no rule lets this user through".to_owned(),
-            (None, _) => String::new(),
+            (None, Some(_)) => " because no rule lets this user through".to_owned(),
+            (None, None) => String::new(),
         };
         let would = if self.instead.is_some() {
             "what would be "
@@ -86,10 +103,28 @@ impl Explanation {
         };
         let what = format!("{would}{verb}{by}");
         if self.instead.is_some() {
-            format!("observe: it gets through, and is recorded as {what}")
+            let who = match &self.observed_by {
+                Some(rule) => format!("the rule {rule:?}"),
+                None => "the whole policy".to_owned(),
+            };
+            format!("observe: it gets through, for {who} only observes; it is recorded as {what}")
         } else {
             format!("{}: {what}", outcome.word())
         }
+    }
+
+    /// True if the rule that decides allows it, and risk asks for proof all the same.
+    fn is_stricter_by_risk(&self, outcome: Outcome) -> bool {
+        let mut rules = self.rules.iter();
+        let rule = rules.rfind(|rule| Some(&rule.name) == self.rule.as_ref());
+        outcome == Outcome::StepUp && rule.is_some_and(|rule| rule.action == Outcome::Allow)
+    }
+
+    /// What nobody has looked up.
+    fn doubt_of_names(&self) -> Option<String> {
+        let names = self.not_looked_up.join(", ");
+        (!names.is_empty())
+            .then(|| format!("unless it is an address of {names}: name the host to see that"))
     }
 
     /// What else is to be known of it.
@@ -120,6 +155,7 @@ impl Explanation {
         if let Some(until) = &self.until {
             remarks.push(format!("until {until}: then another rule may count"));
         }
+        remarks.extend(self.doubt_of_names());
         remarks
     }
 }

@@ -13,20 +13,25 @@ use crate::cli::args::PolicyExplain;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
 use crate::cli::text::{BAD, GOOD, HEAD, escape, styled};
-use crate::explain::case::{destination, endpoint_of, time};
+use crate::explain::case::{destination, endpoint_of, not_looked_up, time};
 use crate::explain::{Explanation, Given, GivenNames, Outcome};
 use crate::policy::{Endpoint, Policy};
+
+/// How wide a line may be before it is broken.
+const COLUMNS: usize = 80;
 
 /// Runs the command.
 pub(in crate::cli) fn explain(args: &PolicyExplain) -> Result<Exit, Failure> {
     let usage = |error: String| Failure::new(Exit::Usage, error);
     let at = match &args.at {
         None => Timestamp::now(),
-        Some(text) => time(text, TimeZone::system()).ok_or_else(|| {
-            usage(format!(
-                "{text:?} is no time; write it as in 2026-01-05T03:00"
-            ))
-        })?,
+        Some(text) => {
+            time(text, args.tz.clone().unwrap_or_else(TimeZone::system)).ok_or_else(|| {
+                usage(format!(
+                    "{text:?} is no time; write it as in 2026-01-05T03:00"
+                ))
+            })?
+        }
     };
     let (host, port) = destination(&args.to).ok_or_else(|| {
         let help = "write it as in db1.example.com:5432 or [fd00::1]:5432";
@@ -42,7 +47,8 @@ pub(in crate::cli) fn explain(args: &PolicyExplain) -> Result<Exit, Failure> {
     };
     let endpoint = endpoint_at(&policy, &host, port, number).map_err(usage)?;
     let given = given(args, at);
-    let explanation = Explanation::new(&policy, &names, &given, names.uid(), endpoint);
+    let mut explanation = Explanation::new(&policy, &names, &given, names.uid(), endpoint);
+    explanation.not_looked_up = not_looked_up(&policy, &host, port, number);
     if args.format.json {
         print_json(&explanation)?;
         return Ok(Exit::Ok);
@@ -57,21 +63,46 @@ pub(in crate::cli) fn explain(args: &PolicyExplain) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The text, with its head and its conclusion marked.
+/// The text in lines that fit, with its conclusion marked.
 fn painted(explanation: &Explanation) -> String {
-    let text = escape_lines(&explanation.to_string());
-    let conclusion = escape(&explanation.conclusion());
+    let conclusion = explanation.conclusion();
     let style: Style = match explanation.outcome {
         Outcome::Deny => BAD,
         Outcome::Allow | Outcome::Observe | Outcome::Unprotected => GOOD,
         Outcome::StepUp => HEAD,
     };
-    text.replacen(&conclusion, &styled(style, &conclusion), 1)
+    let text = explanation.to_string();
+    let lines = text.lines().map(|line| {
+        let filled = filled(&escape(line));
+        if line == conclusion {
+            styled(style, &filled)
+        } else {
+            filled
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-fn escape_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(escape).collect();
-    lines.join("\n")
+/// The line, broken between words where it is too long. What follows is indented further.
+fn filled(line: &str) -> String {
+    let text = line.trim_start();
+    let indent = line.len() - text.len();
+    let mut filled = " ".repeat(indent);
+    let mut column = indent;
+    for (at, word) in text.split(' ').enumerate() {
+        let width = word.chars().count();
+        if at > 0 && column + 1 + width > COLUMNS {
+            filled.push('\n');
+            filled.push_str(&" ".repeat(indent + 4));
+            column = indent + 4;
+        } else if at > 0 {
+            filled.push(' ');
+            column += 1;
+        }
+        filled.push_str(word);
+        column += width;
+    }
+    filled
 }
 
 fn given(args: &PolicyExplain, at: Timestamp) -> Given {
@@ -114,6 +145,32 @@ fn endpoint_at<'p>(
     let addresses: Vec<SocketAddr> = addresses
         .map_err(|error| format!("{host:?} can't be resolved: {error}; write an address"))?
         .collect();
-    let mut found = addresses.iter();
-    Ok(found.find_map(|address| policy.endpoint_at(address.ip(), port, number)))
+    let at = |address: &SocketAddr| policy.endpoint_at(address.ip(), port, number);
+    let first = addresses.first().and_then(at);
+    let alike = |address: &SocketAddr| at(address).map(|one| one.id) == first.map(|one| one.id);
+    if addresses.iter().all(alike) {
+        return Ok(first);
+    }
+    let addresses: Vec<_> = addresses.iter().map(|one| one.ip().to_string()).collect();
+    Err(format!(
+        "the addresses of {host:?} don't belong to one endpoint; write one of {}",
+        addresses.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_and_their_rest_is_indented() {
+        let line = format!("  ✓ {}", "word ".repeat(40).trim_end());
+        let filled = filled(&line);
+        assert!(filled.lines().count() > 1);
+        for (at, part) in filled.lines().enumerate() {
+            assert!(part.chars().count() <= COLUMNS, "{part}");
+            assert!(at == 0 || part.starts_with("      word"), "{part}");
+        }
+        assert_eq!(filled.split_whitespace().count(), 41);
+    }
 }
