@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The real `stiled`.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use aya::programs::loaded_programs;
 
 use crate::process::Running;
 use crate::sandbox;
-use crate::wait::patience;
+use crate::wait::{patience, until};
 
 /// Where a daemon finds everything.
 #[derive(Debug)]
@@ -79,6 +82,8 @@ impl Places {
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) process: Running,
+    /// The programs that hold an attempt for it, by the kernel's ids.
+    asking: HashSet<u32>,
     notify: UnixDatagram,
 }
 
@@ -106,9 +111,16 @@ impl Daemon {
                 .stdout(Stdio::null())
                 .stderr(log),
         );
-        let mut daemon = Self { process, notify };
+        let mut daemon = Self {
+            process,
+            asking: HashSet::new(),
+            notify,
+        };
         match daemon.hears("READY=1") {
-            true => Ok(daemon),
+            true => {
+                daemon.asking = programs_of(daemon.process.pid());
+                Ok(daemon)
+            }
             false => Err(since(&places.log_file(), written)),
         }
     }
@@ -140,6 +152,22 @@ impl Daemon {
         panic!("stiled didn't say {what} within {} s", patience().as_secs());
     }
 
+    /// How it ended, if it has and the gate has noticed: the kernel empties its program arrays a
+    /// moment later, and what connects within that moment waits for the next daemon.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.ended()?;
+        until("the gate notices that its daemon has ended", || {
+            let left = asking_programs().any(|id| self.asking.contains(&id));
+            (!left).then_some(())
+        });
+        Some(status)
+    }
+
+    /// Waits for its end, and until the gate has noticed.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        until("stiled ends", || self.ended())
+    }
+
     /// True if it has said that by now.
     pub(crate) fn has_said(&mut self, what: &str) -> bool {
         self.notify.set_nonblocking(true).unwrap();
@@ -152,6 +180,29 @@ impl Daemon {
         self.notify.set_nonblocking(false).unwrap();
         said
     }
+}
+
+/// The programs that hold an attempt and ask, of every daemon on this machine.
+fn asking_programs() -> impl Iterator<Item = u32> {
+    let names = ["stile_hold4", "stile_hold6", "stile_ask4", "stile_ask6"];
+    let loaded = loaded_programs().map_while(Result::ok);
+    let asking = loaded.filter(move |info| info.name_as_str().is_some_and(|n| names.contains(&n)));
+    asking.map(|info| info.id())
+}
+
+/// Those of one daemon (proc(5), "fdinfo").
+fn programs_of(pid: u32) -> HashSet<u32> {
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let infos = infos.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok());
+    let held: HashSet<u32> = infos
+        .filter_map(|info| {
+            let id = info
+                .lines()
+                .find_map(|line| line.strip_prefix("prog_id:"))?;
+            id.trim().parse().ok()
+        })
+        .collect();
+    asking_programs().filter(|id| held.contains(id)).collect()
 }
 
 /// What a process takes of the machine.

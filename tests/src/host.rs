@@ -265,7 +265,7 @@ impl Host {
 
     /// True until the daemon has ended.
     pub fn is_running(&mut self) -> bool {
-        self.daemon.as_mut().unwrap().process.ended().is_none()
+        self.daemon.as_mut().unwrap().ended().is_none()
     }
 
     /// Sends the daemon a signal.
@@ -276,7 +276,7 @@ impl Host {
     /// Stops the daemon as systemd does, and waits for its end.
     pub fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
-        let status = self.daemon.as_mut().unwrap().process.wait();
+        let status = self.daemon.as_mut().unwrap().wait();
         assert!(status.success(), "stiled ended with {status}");
         self.daemon = None;
     }
@@ -290,7 +290,7 @@ impl Host {
     /// Kills the daemon without a warning, and waits until it is gone.
     pub fn kill9(&mut self) {
         self.signal(Signal::SIGKILL);
-        self.daemon.as_mut().unwrap().process.wait();
+        self.daemon.as_mut().unwrap().wait();
         self.daemon = None;
     }
 

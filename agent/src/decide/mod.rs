@@ -101,7 +101,7 @@ pub fn decide<'a>(
 }
 
 /// What today's policy would give for a question: the terms of a grant or an elevation that
-/// stands. `None` if it would give nothing, or observes only.
+/// stands. `None` if it would give nothing but to be observed.
 #[must_use]
 pub fn offered(
     policy: &Policy,
@@ -119,6 +119,20 @@ pub fn offered(
     };
     let offer = offer(&found, found.rule?, facts.at(), now)?;
     Some((offer, realm))
+}
+
+/// The rule of today's policy that only observes what a question is about; and true if it does so
+/// for every connection of that subject.
+#[must_use]
+pub fn observed_by(
+    policy: &Policy,
+    names: &dyn Names,
+    question: Question,
+    facts: &dyn Facts,
+) -> Option<(crate::policy::RuleName, bool)> {
+    refuse_unknown(policy, question).is_none().then_some(())?;
+    let rule = find(policy, names, question, facts).observed?;
+    Some((rule.name.clone(), rule.is_unconditional()))
 }
 
 fn find<'p>(

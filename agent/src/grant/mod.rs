@@ -96,10 +96,10 @@ impl Terms {
         }
     }
 
-    /// The terms of what is only observed: that one connection may go on for as long as it
-    /// lives.
+    /// The terms of what is only observed: that one connection, or all of the subject's, may go on
+    /// for as long as they live.
     #[must_use]
-    pub fn observed(rule: RuleName) -> Self {
+    pub fn observed(rule: RuleName, alone: bool) -> Self {
         Self {
             rule,
             realm: None,
@@ -109,7 +109,7 @@ impl Terms {
                 on_expiry: OnExpiry::Keep,
                 warn: None,
             },
-            alone: true,
+            alone,
             until: None,
         }
     }

@@ -44,7 +44,7 @@ pub struct GateOptions {
 pub struct Gate {
     // Holds the programs; the arrays refer to them.
     _programs: Ebpf,
-    _arrays: Vec<ProgramArray<MapData>>,
+    asking: Vec<ProgramArray<MapData>>,
     tables: Tables,
     grants: BpfHashMap<MapData, GrantKey, GrantValue>,
     config: Array<MapData, Config>,
@@ -109,7 +109,7 @@ impl Gate {
             unread: take(&mut ebpf, "UNREAD")?,
             faults: take(&mut ebpf, "FAULTS")?,
             adopted: false,
-            _arrays: arrays,
+            asking: arrays,
             _programs: ebpf,
         };
         let rings = Rings {
@@ -168,6 +168,17 @@ impl Gate {
     #[must_use]
     pub fn adopted(&self) -> bool {
         self.adopted
+    }
+
+    /// From now on nothing is held and nobody is asked: what is without a grant is refused at once.
+    /// The kernel does the same a moment after the daemon's end; what began within that moment
+    /// would wait for the next one.
+    ///
+    /// # Errors
+    /// If the kernel doesn't empty an array.
+    pub fn stop_asking(&mut self) -> Result<(), GateError> {
+        let mut arrays = self.asking.iter_mut();
+        arrays.try_for_each(|array| array.clear_index(&0).map_err(map_error("HOLD4")))
     }
 
     /// Writes a grant. There is no other way to open the gate (promise S2).

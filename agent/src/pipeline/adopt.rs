@@ -101,13 +101,14 @@ impl Pipeline {
             endpoint: EndpointId(key.endpoint),
         };
         let process = maker.and_then(|id| Process::again(&self.procfs, id).ok());
-        let Some(terms) = self.terms_for(question, process.as_ref(), now) else {
+        // What is given to each connection by itself was never given to all of them.
+        let mut terms = self.terms_for(question, process.as_ref(), now);
+        let is_alone = key.scope == scope::SOCKET;
+        terms.retain(|terms| is_alone || !terms.alone);
+        terms.sort_by_key(|terms| terms.alone != is_alone);
+        let Some(terms) = terms.into_iter().next() else {
             return Found::Unjustified;
         };
-        // What is given to each connection by itself was never given to all of them.
-        if terms.alone && key.scope == scope::USER {
-            return Found::Unjustified;
-        }
         if now.boot.0 < value.expires_ns {
             return Grant::adopt(key, value, owner, terms).map_or(Found::Unjustified, Found::Live);
         }

@@ -104,9 +104,9 @@ impl Pipeline {
             .cloned()
             .or_else(|| RuleName::new(WHOLE_POLICY).ok());
         let Some(rule) = rule else { return Ok(()) };
-        let mut terms = Terms::observed(rule);
         // What was rejected is over, and comes again as another socket.
-        terms.alone = facts.disposition == Disposition::Held;
+        let alone = facts.disposition == Disposition::Held;
+        let terms = Terms::observed(rule, alone);
         let target = if terms.alone {
             target_of(&facts, &terms)
         } else {

@@ -19,7 +19,7 @@ use crate::challenge::Waiting;
 use crate::classify::Process;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::decide::{Question, offered};
+use crate::decide::{Question, observed_by, offered};
 use crate::grant::Terms;
 use crate::ids::Uid;
 use crate::kernel::{GateError, TablesError};
@@ -154,7 +154,7 @@ impl Pipeline {
                 .and_then(|id| Process::again(&self.procfs, id).ok());
             let terms = self.terms_for(question, process.as_ref(), now);
             let (earlier, expires) = (live.grant.terms(), live.grant.expires());
-            if terms.is_some_and(|terms| terms.uphold(earlier, expires)) {
+            if terms.iter().any(|terms| terms.uphold(earlier, expires)) {
                 self.grants.restore(live);
             } else if let Err(error) = self.end_grant(live, Why::Revoked(Uid(0)), now) {
                 self.storage_failed(&error);
@@ -169,7 +169,8 @@ impl Pipeline {
                     endpoint: waiting.facts.endpoint,
                 };
                 let terms = self.terms_for(question, waiting.facts.process(), now);
-                if !terms.is_some_and(|terms| terms.uphold(&challenge.terms, now.boot)) {
+                let upheld = |terms: &Terms| terms.uphold(&challenge.terms, now.boot);
+                if !terms.iter().any(upheld) {
                     stale.insert(waiting.cookie());
                 }
             }
@@ -209,16 +210,23 @@ impl Pipeline {
         self.sockets.go_on(parked, now.boot);
     }
 
-    /// What today's policy gives to a user at an endpoint, for a connection of this process.
+    /// What today's policy gives to a user at an endpoint, for a connection of this process: in
+    /// each way that it gives it, the laxest first.
     pub(super) fn terms_for(
         &self,
         question: Question,
         process: Option<&Process>,
         now: Now,
-    ) -> Option<Terms> {
+    ) -> Vec<Terms> {
         let facts = ConnectionFacts::new(question, process, self.sources(), now);
-        let (offer, realm) = offered(&self.policy, &self.names, question, &facts, now.boot)?;
-        Some(Terms::new(&offer, realm.as_ref()))
+        let observed = observed_by(&self.policy, &self.names, question, &facts);
+        let observed = observed.into_iter().flat_map(|(rule, always)| {
+            let wide = always.then(|| Terms::observed(rule.clone(), false));
+            wide.into_iter().chain([Terms::observed(rule, true)])
+        });
+        let offered = offered(&self.policy, &self.names, question, &facts, now.boot);
+        let offered = offered.map(|(offer, realm)| Terms::new(&offer, realm.as_ref()));
+        observed.chain(offered).collect()
     }
 
     /// Tells the gate where sessions are and whose, and watches for new ones: systemd makes

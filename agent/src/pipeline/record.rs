@@ -145,6 +145,7 @@ impl Pipeline {
                     None,
                     Self::now(),
                 )
+                .first()
                 .map_or_else(String::new, |terms| terms.rule.to_string()),
             connections: 0,
         }

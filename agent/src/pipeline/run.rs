@@ -372,6 +372,9 @@ impl Pipeline {
     /// and new attempts are refused at once.
     fn stop(&mut self) -> Result<(), StartError> {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        if let Err(error) = self.gate.stop_asking() {
+            warn!("what connects right now may wait for the next start: {error}");
+        }
         self.drain_flows();
         self.history.close(Self::now());
         self.note(Self::now(), [Event::DaemonStopped {}]);

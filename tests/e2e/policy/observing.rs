@@ -81,3 +81,20 @@ fn a_rule_that_observes_some_programs_decides_for_each_connection() {
     let terminal = stile_tests::Terminal::of(ALICE);
     Client::start(&mut host.client_on(&terminal, ALICE)).refused();
 }
+
+#[test]
+fn a_connection_that_a_rule_with_a_condition_observes_outlives_a_reload_and_a_restart() {
+    let observing = rule("try it", "when = { tty = false }\naction = \"observe\"");
+    let deny = rule("r", "action = \"deny\"");
+    let mut host = host(&(observing + &deny));
+    let mut client = host.connect(ALICE);
+    client.connected();
+    client.talks();
+    host.reload();
+    client.talks();
+    host.restart();
+    client.talks();
+    host.write_policy(&super::protecting(&deny));
+    host.reload();
+    assert_eq!(client.say("still there?"), Err(Errno::ECONNABORTED));
+}
