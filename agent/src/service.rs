@@ -15,13 +15,22 @@ use crate::ids::{ChallengeId, GrantId, Uid};
 pub struct Caller {
     /// The caller's uid.
     pub uid: Uid,
+    /// True if polkit has let them do what is an administrator's.
+    pub authorized: bool,
 }
 
 impl Caller {
+    /// A user, with no more rights than every user has.
+    #[must_use]
+    pub fn user(uid: Uid) -> Self {
+        let authorized = false;
+        Self { uid, authorized }
+    }
+
     /// True where the caller may see and end what is another user's (promise S7).
     #[must_use]
     pub fn is_admin(self) -> bool {
-        self.uid == Uid(0)
+        self.uid == Uid(0) || self.authorized
     }
 }
 
@@ -43,6 +52,10 @@ pub enum Request {
     Grants(Caller, Reply<Vec<GrantView>>),
     /// Ends one grant, or with `None` all that the caller sees. Replies with how many ended.
     Revoke(Caller, Option<GrantId>, Reply<u32>),
+    /// Ends one grant of this user, or with `None` all of theirs. Only for administrators.
+    RevokeOf(Caller, Uid, Option<GrantId>, Reply<u32>),
+    /// Reads the policy anew, as SIGHUP does. Only for administrators.
+    Reload(Caller, Reply<()>),
     /// Starts to enroll the caller (or, for root, any user) with a fresh TOTP secret.
     EnrollBegin(Caller, Uid, Reply<Enrollment>),
     /// Confirms it with a first code; only now the secret is kept.
@@ -102,20 +115,81 @@ pub struct ChallengeView {
     pub destination: String,
     /// The rule's name.
     pub rule: String,
+    /// The realm in which an answer counts.
+    pub realm: String,
     /// Path of the program that opened the first connection, escaped.
     pub program: String,
     /// Its process id.
     pub pid: u32,
-    /// The program that started it and where, as `bash on pts/3`; escaped.
+    /// The file name of the program that started it, escaped; empty if that can't be told.
     pub parent: String,
+    /// Its terminal, as `pts/3`; empty if it has none.
+    pub terminal: String,
+    /// The address that the user's login session came from; empty if that is unknown, or if it
+    /// began at this computer.
+    pub from: String,
+    /// logind's id of that session; empty if it is unknown.
+    pub session: String,
     /// What is unusual, or could not be told: why the user is asked for so much.
     pub reasons: Vec<String>,
+    /// Why the program is worth a second look, as `others than root can change this program`.
+    pub warnings: Vec<String>,
     /// How many connections wait on it.
     pub waiting: u32,
-    /// What an answer grants: `this connection` or `prod-db for 15m`.
-    pub grants: String,
+    /// For which connections an answer counts: `user`, `unit`, `process` or `socket`.
+    pub scope: String,
+    /// For how many seconds it counts.
+    pub ttl_seconds: u64,
+    /// Further endpoints that connections wait for, which the same answer opens.
+    pub also: Vec<String>,
+    /// When the time to answer is over, in seconds since 1970.
+    pub deadline: u64,
     /// Seconds left to answer.
     pub seconds_left: u64,
+    /// The factors that the rule takes and the user has; empty if nothing is enrolled.
+    pub factors: Vec<String>,
+}
+
+impl ChallengeView {
+    /// What started the program, and where: `bash on pts/3`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match (self.parent.as_str(), self.terminal.as_str()) {
+            ("", "") => "an unknown program".to_owned(),
+            ("", terminal) => format!("an unknown program on {terminal}"),
+            (parent, "") => parent.to_owned(),
+            (parent, terminal) => format!("{parent} on {terminal}"),
+        }
+    }
+}
+
+/// What has just happened, for those who watch. It goes to its user, and to root.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A challenge was raised.
+    Raised(Box<ChallengeView>),
+    /// A challenge is over.
+    Ended {
+        /// Which.
+        id: ChallengeId,
+        /// Whose.
+        uid: Uid,
+        /// How, as the audit log calls it: `approved`, `denied`, `timed-out`, `withdrawn`.
+        outcome: &'static str,
+    },
+    /// A grant has begun.
+    Granted(Box<GrantView>),
+    /// A grant is over.
+    GrantEnded {
+        /// Which.
+        id: GrantId,
+        /// Whose.
+        uid: Uid,
+        /// Why: `expired` or `revoked`.
+        why: &'static str,
+    },
+    /// Something of the status has changed. It goes to everybody.
+    Status,
 }
 
 /// One live grant.
@@ -137,6 +211,23 @@ pub struct GrantView {
     pub seconds_left: u64,
     /// Live connections known under it.
     pub connections: u32,
+}
+
+/// One prompter: a program in a user's session that shows challenges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrompterView {
+    /// Its unique name on the bus.
+    pub name: String,
+    /// Whose it is.
+    pub uid: Uid,
+    /// logind's id of its session; empty if it has none.
+    pub session: String,
+    /// Where it can show something: `gnome`, `pinentry`, `tmux`, `notification`.
+    pub places: Vec<String>,
+    /// The language that it speaks, as `de`.
+    pub language: String,
+    /// How many challenges it shows right now.
+    pub showing: u32,
 }
 
 /// How the agent stands.
@@ -194,8 +285,14 @@ pub enum Refusal {
     #[error("{0}; an administrator can set `issuer` in stile.toml")]
     CannotEnroll(String),
     /// Only root may do this.
-    #[error("only root may do this")]
+    #[error("only an administrator may do this")]
     NotPermitted,
+    /// A prompter that can't be taken.
+    #[error("{0}")]
+    NoPrompter(String),
+    /// The policy has mistakes; the running one stays.
+    #[error("the policy was not loaded, and the running one stays:\n{0}")]
+    BadPolicy(String),
     /// Too much is pending.
     #[error("too many requests at once; try again in a moment")]
     Busy,
@@ -211,4 +308,37 @@ pub enum Refusal {
 #[must_use]
 pub fn seconds_up(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::ChallengeView;
+    use crate::ids::{ChallengeId, Uid};
+
+    /// A challenge as any.
+    pub(crate) fn challenge(id: ChallengeId, uid: Uid) -> ChallengeView {
+        ChallengeView {
+            id,
+            uid,
+            endpoint: "prod-db".into(),
+            destination: "10.20.0.1:5432".into(),
+            rule: "dba step-up".into(),
+            realm: "prod".into(),
+            program: "/usr/bin/psql".into(),
+            pid: 4242,
+            parent: "bash".into(),
+            terminal: "pts/3".into(),
+            from: String::new(),
+            session: String::new(),
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+            waiting: 1,
+            scope: "user".into(),
+            ttl_seconds: 900,
+            also: Vec::new(),
+            deadline: 1_767_582_058,
+            seconds_left: 58,
+            factors: vec!["totp".into()],
+        }
+    }
 }

@@ -115,6 +115,20 @@ pub enum ChallengeOutcome {
     Failed,
 }
 
+impl ChallengeOutcome {
+    /// As the log calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::TimedOut => "timed-out",
+            Self::Withdrawn => "withdrawn",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A code that a user gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FactorUse {

@@ -8,14 +8,18 @@ use zbus::connection::Builder;
 use zeroize::Zeroizing;
 
 use super::refused::Refused;
-use super::wire::{AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, StatusDict};
+use super::wire::{AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, StatusDict};
 use super::{Plain, join, system_bus};
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Answer, ChallengeView, Enrollment, GrantView, Refusal, StatusView};
+use crate::service::{
+    Answer, ChallengeView, Enrollment, GrantView, PrompterView, Refusal, StatusView,
+};
 
 /// How long the agent may take for an answer. It writes to the disk before it answers, and a
 /// disk can be slow.
 const AGENT_PATIENCE: Duration = Duration::from_secs(25);
+/// The same where polkit may ask for a password first.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(150);
 
 // `no_autostart`: an agent that the admin has stopped isn't started by a question.
 #[zbus::proxy(
@@ -36,6 +40,12 @@ trait Agent {
     fn grants(&self) -> Result<Vec<GrantDict>, Refused>;
     #[zbus(no_autostart)]
     fn revoke(&self, id: u64) -> Result<u32, Refused>;
+    #[zbus(no_autostart)]
+    fn revoke_of(&self, uid: u32, id: u64) -> Result<u32, Refused>;
+    #[zbus(no_autostart)]
+    fn reload(&self) -> Result<(), Refused>;
+    #[zbus(no_autostart)]
+    fn prompters(&self) -> Result<Vec<PrompterDict>, Refused>;
     #[zbus(no_autostart)]
     fn enroll_begin(&self, uid: u32) -> Result<EnrollmentDict, Refused>;
     #[zbus(no_autostart)]
@@ -111,12 +121,24 @@ impl AgentClient {
         Self::connect_to(&system_bus()).await
     }
 
+    /// [`Self::connect`], and waits for answers as long as polkit may ask for a password.
+    ///
+    /// # Errors
+    /// If there is no bus.
+    pub async fn connect_as_admin() -> Result<Self, ClientError> {
+        Self::join(&system_bus(), ADMIN_PATIENCE).await
+    }
+
     /// [`Self::connect`] to the bus at this address.
     ///
     /// # Errors
     /// If there is no bus.
     pub async fn connect_to(address: &str) -> Result<Self, ClientError> {
-        let builder = Builder::address(address).method_timeout(AGENT_PATIENCE);
+        Self::join(address, AGENT_PATIENCE).await
+    }
+
+    async fn join(address: &str, patience: Duration) -> Result<Self, ClientError> {
+        let builder = Builder::address(address).method_timeout(patience);
         let no_bus = |cause| ClientError::NoBus {
             address: address.to_owned(),
             cause,
@@ -186,6 +208,34 @@ impl AgentClient {
             return Err(Refused::from(Refusal::NoSuchGrant).into());
         }
         Ok(self.proxy.revoke(id.map_or(0, |id| id.0)).await?)
+    }
+
+    /// Ends a grant of another user, or with `None` all of theirs. Says how many ended.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn revoke_of(&self, uid: Uid, id: Option<GrantId>) -> Result<u32, ClientError> {
+        if id == Some(GrantId(0)) {
+            return Err(Refused::from(Refusal::NoSuchGrant).into());
+        }
+        Ok(self.proxy.revoke_of(uid.0, id.map_or(0, |id| id.0)).await?)
+    }
+
+    /// Makes the agent read its policy anew.
+    ///
+    /// # Errors
+    /// See [`Self::status`]. A broken policy is refused with its mistakes.
+    pub async fn reload(&self) -> Result<(), ClientError> {
+        Ok(self.proxy.reload().await?)
+    }
+
+    /// The caller's prompters; all of them for root.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn prompters(&self) -> Result<Vec<PrompterView>, ClientError> {
+        let dicts = self.proxy.prompters().await?;
+        Ok(dicts.into_iter().map(Into::into).collect())
     }
 
     /// Starts to enroll this user.

@@ -8,9 +8,15 @@ use zbus::names::{BusName, OwnedUniqueName};
 use zbus::{Connection, interface};
 use zeroize::Zeroizing;
 
+use super::BUS_PATIENCE;
 use super::limit::{InFlight, Slot};
+use super::people::Order;
+use super::polkit::{self, Action};
+use super::prompters::Prompters;
 use super::refused::Refused;
-use super::wire::{AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, StatusDict};
+use super::wire::{
+    AboutDict, AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, StatusDict,
+};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Caller, Refusal, Reply, Request};
 
@@ -24,6 +30,10 @@ const MAX_IN_FLIGHT: u32 = 16;
 /// The object on the bus.
 pub(super) struct Agent {
     requests: mpsc::Sender<Request>,
+    prompters: Prompters,
+    orders: mpsc::Sender<Order>,
+    /// The group that the genuine prompter runs as.
+    prompt_group: String,
     /// By connection, before it is known whose that is: the bus is asked no more often than
     /// this at once. The bus limits the connections of a user (`max_connections_per_user`).
     by_sender: InFlight<OwnedUniqueName>,
@@ -34,14 +44,23 @@ pub(super) struct Agent {
 /// One call of a caller who is known, and its places in the queues.
 struct Call {
     caller: Caller,
+    sender: OwnedUniqueName,
     _sender: Slot<OwnedUniqueName>,
     _user: Slot<Uid>,
 }
 
 impl Agent {
-    pub(super) fn new(requests: mpsc::Sender<Request>) -> Self {
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        prompters: Prompters,
+        orders: mpsc::Sender<Order>,
+        prompt_group: String,
+    ) -> Self {
         Self {
             requests,
+            prompters,
+            orders,
+            prompt_group,
             by_sender: InFlight::new(MAX_IN_FLIGHT),
             by_user: InFlight::new(MAX_IN_FLIGHT),
         }
@@ -55,9 +74,40 @@ impl Agent {
         request: impl FnOnce(Caller, Reply<T>) -> Request,
     ) -> Result<T, Refused> {
         let call = self.identify(header, bus).await?;
+        self.pass_on(call.caller, request).await
+    }
+
+    /// The same for what only administrators may do: root, and those whom polkit lets.
+    async fn ask_as_admin<T>(
+        &self,
+        header: &Header<'_>,
+        bus: &Connection,
+        action: Action,
+        request: impl FnOnce(Caller, Reply<T>) -> Request,
+    ) -> Result<T, Refused> {
+        let call = self.identify(header, bus).await?;
+        let mut caller = call.caller;
+        if !caller.is_admin() {
+            match polkit::allows(bus, header, action).await {
+                Ok(true) => caller.authorized = true,
+                Ok(false) => return Err(Refusal::NotPermitted.into()),
+                Err(why) => {
+                    tracing::info!(uid = %caller.uid, "polkit wasn't asked: {why}");
+                    return Err(Refusal::NotPermitted.into());
+                }
+            }
+        }
+        self.pass_on(caller, request).await
+    }
+
+    async fn pass_on<T>(
+        &self,
+        caller: Caller,
+        request: impl FnOnce(Caller, Reply<T>) -> Request,
+    ) -> Result<T, Refused> {
         let (reply, answer) = oneshot::channel();
         self.requests
-            .try_send(request(call.caller, reply))
+            .try_send(request(caller, reply))
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Refusal::Busy.into(),
                 mpsc::error::TrySendError::Closed(_) => stopping(),
@@ -76,18 +126,54 @@ impl Agent {
             .by_sender
             .begin(sender.to_owned().into())
             .ok_or(Refusal::Busy)?;
-        let uid = DBusProxy::new(bus)
-            .await?
-            .get_connection_unix_user(BusName::from(sender.as_ref()))
+        let proxy = DBusProxy::new(bus).await?;
+        let asked = proxy.get_connection_unix_user(BusName::from(sender.as_ref()));
+        let uid = tokio::time::timeout(BUS_PATIENCE, asked)
             .await
+            .map_err(|_| unidentified("it doesn't answer"))?
             .map_err(|error| unidentified(&error.to_string()))?;
-        let caller = Caller { uid: Uid(uid) };
+        let caller = Caller::user(Uid(uid));
         let user_slot = self.by_user.begin(caller.uid).ok_or(Refusal::Busy)?;
         Ok(Call {
             caller,
+            sender: sender.to_owned().into(),
             _sender: sender_slot,
             _user: user_slot,
         })
+    }
+}
+
+impl Agent {
+    async fn order(&self, order: Order) -> Result<(), Refused> {
+        self.orders.send(order).await.map_err(|_| stopping())
+    }
+
+    /// Lets only a program in that runs as the prompters' group. Nobody is a member of it; a
+    /// program that is installed with it (setgid) can't be traced or preloaded by its user.
+    async fn check_group(&self, call: &Call, bus: &Connection) -> Result<(), Refused> {
+        let group = nix::unistd::Group::from_name(&self.prompt_group)
+            .map_err(|error| Refusal::NoPrompter(format!("the group can't be told: {error}")))?
+            .ok_or_else(|| {
+                let group = &self.prompt_group;
+                Refusal::NoPrompter(format!(
+                    "there is no group {group} on this host; `systemd-sysusers` makes it"
+                ))
+            })?;
+        let proxy = DBusProxy::new(bus).await?;
+        let asked = proxy.get_connection_credentials(BusName::from(call.sender.as_ref()));
+        let credentials = tokio::time::timeout(BUS_PATIENCE, asked)
+            .await
+            .map_err(|_| unidentified("it doesn't answer"))?
+            .map_err(|error| unidentified(&error.to_string()))?;
+        let groups = credentials.unix_group_ids();
+        if groups.is_some_and(|groups| groups.contains(&group.gid.as_raw())) {
+            return Ok(());
+        }
+        let text = format!(
+            "only stile-prompt can be a prompter: this program doesn't run as group {}",
+            self.prompt_group
+        );
+        Err(Refusal::NoPrompter(text).into())
     }
 }
 
@@ -175,6 +261,116 @@ impl Agent {
         .await
     }
 
+    /// Ends the grant with this id of another user, or with 0 all of that user's. For
+    /// administrators: root, and those whom polkit lets do `org.stile.revoke-others`.
+    #[zbus(out_args("ended"))]
+    async fn revoke_of(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        uid: u32,
+        id: u64,
+    ) -> Result<u32, Refused> {
+        let which = (id != 0).then_some(GrantId(id));
+        self.ask_as_admin(&header, bus, Action::RevokeOthers, |caller, reply| {
+            Request::RevokeOf(caller, Uid(uid), which, reply)
+        })
+        .await
+    }
+
+    /// Reads the policy anew, as SIGHUP does. A broken one changes nothing, and the error lists
+    /// its mistakes. For administrators: root, and those whom polkit lets do `org.stile.reload`.
+    async fn reload(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(), Refused> {
+        self.ask_as_admin(&header, bus, Action::Reload, Request::Reload)
+            .await
+    }
+
+    /// Makes the caller's connection a prompter of the caller's: the agent will call
+    /// `org.stile.Prompter1` at `/org/stile/Prompter1` there. Called again it changes what the
+    /// prompter says of itself. Only a program of the prompters' group may call this.
+    async fn register_prompter(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        about: AboutDict,
+    ) -> Result<(), Refused> {
+        let call = self.identify(&header, bus).await?;
+        self.check_group(&call, bus).await?;
+        let (name, uid) = (call.sender.clone(), call.caller.uid);
+        tracing::info!(%uid, prompter = %name, places = ?about.places, "a prompter has come");
+        self.prompters
+            .register(name.clone(), uid, about)
+            .map_err(|error| Refusal::NoPrompter(error.to_string()))?;
+        // One that has left meanwhile leaves no trace: the bus told of it before it was there.
+        let proxy = DBusProxy::new(bus).await?;
+        if !proxy
+            .name_has_owner(BusName::from(name.as_ref()))
+            .await
+            .unwrap_or(false)
+        {
+            self.prompters.forget(name.as_str());
+        }
+        self.order(Order::Came(uid)).await
+    }
+
+    /// Takes the caller's connection out of the prompters again.
+    async fn unregister_prompter(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(), Refused> {
+        let call = self.identify(&header, bus).await?;
+        self.prompters.forget(call.sender.as_str());
+        Ok(())
+    }
+
+    /// The caller's prompters; all of them for root.
+    #[zbus(out_args("prompters"))]
+    async fn prompters(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<Vec<PrompterDict>, Refused> {
+        let caller = self.identify(&header, bus).await?.caller;
+        let whose = (!caller.is_admin()).then_some(caller.uid);
+        let views = self.prompters.views(whose);
+        Ok(views.into_iter().map(Into::into).collect())
+    }
+
+    /// From now on sends the caller's connection the signals `ChallengeRaised(a{sv})`,
+    /// `ChallengeEnded(t id, s outcome)`, `GrantBegun(a{sv})`, `GrantEnded(t id, s why)` and
+    /// `StatusChanged()` about what is the caller's; for root about everybody's. They go to this
+    /// connection alone.
+    async fn subscribe(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(), Refused> {
+        let call = self.identify(&header, bus).await?;
+        let (reply, room) = oneshot::channel();
+        let (name, uid) = (call.sender.clone(), call.caller.uid);
+        self.order(Order::Watch(name, uid, reply)).await?;
+        match room.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Busy.into()),
+            Err(_) => Err(stopping()),
+        }
+    }
+
+    /// Ends what `Subscribe` began.
+    async fn unsubscribe(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(), Refused> {
+        let call = self.identify(&header, bus).await?;
+        self.order(Order::Unwatch(call.sender.clone())).await
+    }
+
     /// Starts to enroll this user, who is the caller unless the caller is root. The secret
     /// counts only once `EnrollConfirm` has had a code made with it.
     #[zbus(out_args("enrollment"))]
@@ -184,11 +380,16 @@ impl Agent {
         #[zbus(connection)] bus: &Connection,
         uid: u32,
     ) -> Result<EnrollmentDict, Refused> {
-        let enrollment = self
-            .ask(&header, bus, |caller, reply| {
-                Request::EnrollBegin(caller, Uid(uid), reply)
-            })
-            .await?;
+        let begin = |caller, reply| Request::EnrollBegin(caller, Uid(uid), reply);
+        // The caller's own takes no administrator; whether one may is the agent's to say.
+        let own = self.identify(&header, bus).await?.caller.uid == Uid(uid);
+        let enrollment = match own {
+            true => self.ask(&header, bus, begin).await?,
+            false => {
+                self.ask_as_admin(&header, bus, Action::EnrollOthers, begin)
+                    .await?
+            }
+        };
         Ok(enrollment.into())
     }
 
@@ -202,18 +403,22 @@ impl Agent {
         code: &str,
     ) -> Result<AnswerDict, Refused> {
         let code = bounded(code)?;
-        let answer = self
-            .ask(&header, bus, |caller, reply| {
-                Request::EnrollConfirm(caller, Uid(uid), code, reply)
-            })
-            .await?;
+        let confirm = |caller, reply| Request::EnrollConfirm(caller, Uid(uid), code, reply);
+        let own = self.identify(&header, bus).await?.caller.uid == Uid(uid);
+        let answer = match own {
+            true => self.ask(&header, bus, confirm).await?,
+            false => {
+                self.ask_as_admin(&header, bus, Action::EnrollOthers, confirm)
+                    .await?
+            }
+        };
         Ok(answer.into())
     }
 }
 
 /// The code, if it isn't longer than any code is. The message that it came in belongs to zbus
 /// and isn't wiped.
-fn bounded(code: &str) -> Result<Zeroizing<String>, Refused> {
+pub(super) fn bounded(code: &str) -> Result<Zeroizing<String>, Refused> {
     if code.len() > MAX_CODE {
         return Err(Refused::BadArgument(format!(
             "that is no code: it is longer than {MAX_CODE} bytes"

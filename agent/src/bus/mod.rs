@@ -8,10 +8,16 @@
 mod client;
 mod interface;
 mod limit;
+mod logind;
+mod people;
+mod polkit;
+mod prompters;
 mod refused;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -26,6 +32,8 @@ use crate::service;
 pub(crate) use interface::fuzz_codes;
 
 use interface::Agent;
+use people::{Order, People};
+use prompters::Prompters;
 
 /// The name that the agent owns on the bus, and the interface it has there.
 pub const NAME: &str = "org.stile.Agent1";
@@ -43,12 +51,24 @@ const BUS_PATIENCE: Duration = Duration::from_secs(10);
 #[must_use = "the agent leaves the bus when this is dropped"]
 pub struct BusService {
     connection: Connection,
+    people: People,
+    orders: mpsc::Receiver<Order>,
+}
+
+/// What the agent's place on the bus is to be like.
+#[derive(Clone, Debug)]
+pub struct BusSettings {
+    /// The group that the genuine prompter runs as.
+    pub prompt_group: String,
+    /// Set while somebody listens to news.
+    pub watched: Arc<AtomicBool>,
 }
 
 impl BusService {
-    /// Waits until the bus is lost. The caller reports it and calls [`serve`] again later.
-    pub async fn closed(&self) {
-        self.connection.closed().await;
+    /// Brings challenges to the people who are asked, until the bus is lost. The caller reports
+    /// that, and calls [`serve`] again later.
+    pub async fn work(mut self, news: &mut mpsc::Receiver<service::News>) {
+        self.people.work(news, &mut self.orders).await;
     }
 }
 
@@ -89,8 +109,11 @@ pub enum BusError {
 /// # Errors
 /// If there is no bus, or the name can't be had. Neither is fatal to a daemon that enforces:
 /// it reports the problem and tries again.
-pub async fn serve(requests: mpsc::Sender<service::Request>) -> Result<BusService, BusError> {
-    serve_at(&system_bus(), requests).await
+pub async fn serve(
+    settings: &BusSettings,
+    requests: mpsc::Sender<service::Request>,
+) -> Result<BusService, BusError> {
+    serve_at(&system_bus(), settings, requests).await
 }
 
 /// [`serve`] on the bus at this address.
@@ -99,14 +122,22 @@ pub async fn serve(requests: mpsc::Sender<service::Request>) -> Result<BusServic
 /// As [`serve`].
 pub async fn serve_at(
     address: &str,
+    settings: &BusSettings,
     requests: mpsc::Sender<service::Request>,
 ) -> Result<BusService, BusError> {
+    let prompters = Prompters::default();
+    let (orders_in, orders) = mpsc::channel(64);
+    let agent = Agent::new(
+        requests.clone(),
+        prompters.clone(),
+        orders_in,
+        settings.prompt_group.clone(),
+    );
     // The builder asks for the name last, so that there is no moment at which the name is
     // ours and nobody answers. It always sets DO_NOT_QUEUE; left alone it would also take the
     // name from another stiled, and let others take it from us.
     let builder = Builder::address(address)
-        .method_timeout(BUS_PATIENCE)
-        .serve_at(PATH, Agent::new(requests))
+        .serve_at(PATH, agent)
         .allow_name_replacements(false)
         .replace_existing_names(false)
         .name(NAME);
@@ -118,7 +149,13 @@ pub async fn serve_at(
             cause,
         },
     })?;
-    Ok(BusService { connection })
+    let watched = Arc::clone(&settings.watched);
+    let people = People::new(connection.clone(), requests, prompters, watched);
+    Ok(BusService {
+        connection,
+        people,
+        orders,
+    })
 }
 
 /// Connects; a bus that accepts and then says nothing doesn't hang us.

@@ -30,6 +30,10 @@ pub enum Refused {
     CannotEnroll(String),
     /// [`Refusal::NotPermitted`].
     NotPermitted(String),
+    /// [`Refusal::NoPrompter`].
+    NoPrompter(String),
+    /// [`Refusal::BadPolicy`].
+    BadPolicy(String),
     /// [`Refusal::Busy`].
     Busy(String),
     /// [`Refusal::Storage`].
@@ -59,6 +63,8 @@ impl From<Refusal> for Refused {
             Refusal::NoEnrollment => Self::NoEnrollment(text),
             Refusal::CannotEnroll(_) => Self::CannotEnroll(text),
             Refusal::NotPermitted => Self::NotPermitted(text),
+            Refusal::NoPrompter(_) => Self::NoPrompter(text),
+            Refusal::BadPolicy(_) => Self::BadPolicy(text),
             Refusal::Busy => Self::Busy(text),
             Refusal::Storage(_) => Self::Storage(text),
             Refusal::Kernel(_) => Self::Kernel(text),
@@ -77,6 +83,8 @@ impl fmt::Display for Refused {
             | Self::NoEnrollment(text)
             | Self::CannotEnroll(text)
             | Self::NotPermitted(text)
+            | Self::NoPrompter(text)
+            | Self::BadPolicy(text)
             | Self::Busy(text)
             | Self::Storage(text)
             | Self::Kernel(text)

@@ -8,162 +8,164 @@ use zbus::{DeserializeDict, SerializeDict, Type};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Answer, ChallengeView, Enrollment, GrantView, StatusView};
+use crate::service::{Answer, ChallengeView, Enrollment, GrantView, PrompterView, StatusView};
 
-/// [`StatusView`] on the bus.
-#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+/// A dictionary on the bus with the fields of a view. Ids are numbers there.
+macro_rules! dict {
+    (
+        $(#[$doc:meta])*
+        $dict:ident of $view:ident {
+            $($field:ident: $type:ty,)*
+        }
+        $($id:ident: $newtype:ident($number:ty),)*
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, SerializeDict, DeserializeDict, Type)]
+        #[zbus(signature = "a{sv}")]
+        pub(super) struct $dict {
+            $($id: $number,)*
+            $($field: $type,)*
+        }
+
+        impl From<$view> for $dict {
+            fn from(view: $view) -> Self {
+                Self {
+                    $($id: view.$id.0,)*
+                    $($field: view.$field,)*
+                }
+            }
+        }
+
+        impl From<$dict> for $view {
+            fn from(dict: $dict) -> Self {
+                Self {
+                    $($id: $newtype(dict.$id),)*
+                    $($field: dict.$field,)*
+                }
+            }
+        }
+    };
+}
+
+dict! {
+    /// [`StatusView`] on the bus.
+    StatusDict of StatusView {
+        version: String,
+        state: String,
+        cgroup: String,
+        policy: String,
+        policy_loaded: String,
+        endpoints: u32,
+        rules: u32,
+        pending: u32,
+        grants: u32,
+        enrolled: bool,
+        problems: Vec<String>,
+        faults: Vec<(String, u64)>,
+    }
+}
+
+dict! {
+    /// [`ChallengeView`] on the bus.
+    ChallengeDict of ChallengeView {
+        endpoint: String,
+        destination: String,
+        rule: String,
+        realm: String,
+        program: String,
+        pid: u32,
+        parent: String,
+        terminal: String,
+        from: String,
+        session: String,
+        reasons: Vec<String>,
+        warnings: Vec<String>,
+        waiting: u32,
+        scope: String,
+        ttl_seconds: u64,
+        also: Vec<String>,
+        deadline: u64,
+        seconds_left: u64,
+        factors: Vec<String>,
+    }
+    id: ChallengeId(u64),
+    uid: Uid(u32),
+}
+
+dict! {
+    /// [`GrantView`] on the bus.
+    GrantDict of GrantView {
+        endpoint: String,
+        rule: String,
+        scope: String,
+        factor: String,
+        seconds_left: u64,
+        connections: u32,
+    }
+    id: GrantId(u64),
+    uid: Uid(u32),
+}
+
+dict! {
+    /// [`PrompterView`] on the bus.
+    PrompterDict of PrompterView {
+        name: String,
+        session: String,
+        places: Vec<String>,
+        language: String,
+        showing: u32,
+    }
+    uid: Uid(u32),
+}
+
+/// What a prompter says of itself.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
-pub(super) struct StatusDict {
-    version: String,
-    state: String,
-    cgroup: String,
-    policy: String,
-    policy_loaded: String,
-    endpoints: u32,
-    rules: u32,
-    pending: u32,
-    grants: u32,
-    enrolled: bool,
-    problems: Vec<String>,
-    faults: Vec<(String, u64)>,
+pub(crate) struct AboutDict {
+    /// logind's id of its session.
+    pub(crate) session: Option<String>,
+    /// Where it can show something.
+    pub(crate) places: Option<Vec<String>>,
+    /// The language that it speaks.
+    pub(crate) language: Option<String>,
 }
 
-impl From<StatusView> for StatusDict {
-    fn from(view: StatusView) -> Self {
-        Self {
-            version: view.version,
-            state: view.state,
-            cgroup: view.cgroup,
-            policy: view.policy,
-            policy_loaded: view.policy_loaded,
-            endpoints: view.endpoints,
-            rules: view.rules,
-            pending: view.pending,
-            grants: view.grants,
-            enrolled: view.enrolled,
-            problems: view.problems,
-            faults: view.faults,
-        }
-    }
-}
-
-impl From<StatusDict> for StatusView {
-    fn from(dict: StatusDict) -> Self {
-        Self {
-            version: dict.version,
-            state: dict.state,
-            cgroup: dict.cgroup,
-            policy: dict.policy,
-            policy_loaded: dict.policy_loaded,
-            endpoints: dict.endpoints,
-            rules: dict.rules,
-            pending: dict.pending,
-            grants: dict.grants,
-            enrolled: dict.enrolled,
-            problems: dict.problems,
-            faults: dict.faults,
-        }
-    }
-}
-
-/// [`ChallengeView`] on the bus.
-#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+/// What became of the code before, for a prompter that asks again.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
-pub(super) struct ChallengeDict {
-    id: u64,
-    uid: u32,
-    endpoint: String,
-    destination: String,
-    rule: String,
-    program: String,
-    pid: u32,
-    parent: String,
-    reasons: Vec<String>,
-    waiting: u32,
-    grants: String,
-    seconds_left: u64,
+pub(crate) struct AttemptDict {
+    /// True if there was one, and it was wrong.
+    pub(crate) wrong: Option<bool>,
+    /// Tries left before further ones have to wait.
+    pub(crate) tries_left: Option<u32>,
 }
 
-impl From<ChallengeView> for ChallengeDict {
-    fn from(view: ChallengeView) -> Self {
-        Self {
-            id: view.id.0,
-            uid: view.uid.0,
-            endpoint: view.endpoint,
-            destination: view.destination,
-            rule: view.rule,
-            program: view.program,
-            pid: view.pid,
-            parent: view.parent,
-            reasons: view.reasons,
-            waiting: view.waiting,
-            grants: view.grants,
-            seconds_left: view.seconds_left,
-        }
-    }
-}
-
-impl From<ChallengeDict> for ChallengeView {
-    fn from(dict: ChallengeDict) -> Self {
-        Self {
-            id: ChallengeId(dict.id),
-            uid: Uid(dict.uid),
-            endpoint: dict.endpoint,
-            destination: dict.destination,
-            rule: dict.rule,
-            program: dict.program,
-            pid: dict.pid,
-            parent: dict.parent,
-            reasons: dict.reasons,
-            waiting: dict.waiting,
-            grants: dict.grants,
-            seconds_left: dict.seconds_left,
-        }
-    }
-}
-
-/// [`GrantView`] on the bus.
-#[derive(Debug, SerializeDict, DeserializeDict, Type)]
+/// What the person in front of a prompter did.
+#[derive(Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
-pub(super) struct GrantDict {
-    id: u64,
-    uid: u32,
-    endpoint: String,
-    rule: String,
-    scope: String,
-    factor: String,
-    seconds_left: u64,
-    connections: u32,
+pub(crate) struct DeedDict {
+    /// `code`, `denied`, `silent` or `unable`.
+    pub(crate) outcome: String,
+    /// The code.
+    pub(crate) code: Option<String>,
+    /// Why it can't be shown.
+    pub(crate) why: Option<String>,
 }
 
-impl From<GrantView> for GrantDict {
-    fn from(view: GrantView) -> Self {
-        Self {
-            id: view.id.0,
-            uid: view.uid.0,
-            endpoint: view.endpoint,
-            rule: view.rule,
-            scope: view.scope,
-            factor: view.factor,
-            seconds_left: view.seconds_left,
-            connections: view.connections,
-        }
+impl Drop for DeedDict {
+    fn drop(&mut self) {
+        self.code.zeroize();
     }
 }
 
-impl From<GrantDict> for GrantView {
-    fn from(dict: GrantDict) -> Self {
-        Self {
-            id: GrantId(dict.id),
-            uid: Uid(dict.uid),
-            endpoint: dict.endpoint,
-            rule: dict.rule,
-            scope: dict.scope,
-            factor: dict.factor,
-            seconds_left: dict.seconds_left,
-            connections: dict.connections,
-        }
-    }
+/// What a prompter shows without a question.
+#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub(crate) struct NewsDict {
+    /// `not-enrolled` or `expired`.
+    pub(crate) kind: String,
+    /// The endpoint that it is about.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// [`Answer`] on the bus: `outcome`, and the fields that belong to that outcome.
@@ -294,20 +296,7 @@ mod tests {
     }
 
     fn challenge() -> ChallengeView {
-        ChallengeView {
-            id: ChallengeId(7),
-            uid: Uid(1000),
-            endpoint: "prod-db".into(),
-            destination: "10.0.0.1:5432".into(),
-            rule: "dba".into(),
-            program: "/usr/bin/psql".into(),
-            pid: 4,
-            parent: "bash on pts/3".into(),
-            reasons: Vec::new(),
-            waiting: 2,
-            grants: "prod-db for 15m".into(),
-            seconds_left: 60,
-        }
+        crate::service::testing::challenge(ChallengeId(7), Uid(1000))
     }
 
     #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Challenges: one pending request for proof for each subject and rule, however many
+//! Challenges: one pending request for proof for each subject and realm, however many
 //! connections wait on it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::clock::BootTime;
 use crate::decide::Bound;
 use crate::grant::Terms;
 use crate::ids::{ChallengeId, SocketCookie, Uid};
-use crate::policy::{self, RuleName};
+use crate::policy::RuleName;
 use crate::service::Caller;
 use crate::sys::replay::SynPacket;
 
@@ -30,6 +30,14 @@ const MAX_WAITING_PER_USER: usize = 12_288;
 /// How long a dismissed challenge is not raised again: a client that retries would otherwise
 /// ask the same question without end.
 const DISMISSAL: Duration = Duration::from_secs(10);
+/// What is unusual about connections that join a challenge is told too, up to this many reasons.
+const MAX_REASONS: usize = 8;
+/// Over which time the prompts of a user are counted.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Why a connection may not wait whose user has been asked too often.
+pub const TOO_OFTEN: &str =
+    "this user was asked too often within an hour; `stile elevate` asks without a connection";
 
 /// A connection that waits.
 #[derive(Debug)]
@@ -38,6 +46,8 @@ pub struct Waiting {
     pub facts: Classified,
     /// Its SYN, once the gate has handed it out.
     pub syn: Option<SynPacket>,
+    /// What it gets once somebody has answered; none where nobody is asked for it.
+    pub terms: Option<Arc<Terms>>,
     /// When it is refused if nobody has answered.
     pub deadline: BootTime,
     /// Watches the process while a connection of it waits.
@@ -70,10 +80,24 @@ impl Drop for ExitWatch {
 }
 
 impl Waiting {
+    /// Takes the terms from one that has the same: thousands may wait.
+    fn share_terms(&mut self, others: &[Self]) {
+        let same = others.iter().find(|other| other.terms == self.terms);
+        if let Some(other) = same {
+            self.terms.clone_from(&other.terms);
+        }
+    }
+
     /// The socket.
     #[must_use]
     pub fn cookie(&self) -> SocketCookie {
         self.facts.cookie
+    }
+
+    /// The rule that asks for proof, if one does.
+    #[must_use]
+    pub fn rule(&self) -> Option<&RuleName> {
+        self.terms.as_ref().map(|terms| &terms.rule)
     }
 
     /// True if the gate has parked it; false if it was rejected, and has to come again.
@@ -83,18 +107,15 @@ impl Waiting {
     }
 }
 
-/// What distinguishes two challenges of one user. A rule of scope `socket` has one for each
-/// connection: nobody else's connection can slip in under the same answer.
+/// What distinguishes two challenges of one user: an answer to the one would earn nothing of the
+/// other. A rule of scope `socket` has one for each connection: nobody else's connection can slip
+/// in under the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChallengeKey {
     /// Who is asked.
     pub subject: Uid,
-    /// The rule.
-    pub rule: RuleName,
     /// The realm in which the answer will count.
     pub realm: RuleName,
-    /// What the rule gives; risk may make that less for one connection than for another.
-    pub given: policy::Terms,
     /// For which of the user's connections.
     pub bound: Bound,
     /// The one socket, if the rule's scope is that.
@@ -108,17 +129,21 @@ pub struct Challenge {
     pub id: ChallengeId,
     /// What it is for.
     pub key: ChallengeKey,
-    /// What an answer earns.
-    pub terms: Terms,
-    /// The connections that wait, the first of which raised it. Never empty.
+    /// The connections that wait, the oldest first. Never empty.
     pub waiting: Vec<Waiting>,
-    /// What is unusual about the first connection, or could not be told of it: for people.
+    /// What is unusual about the connections, or could not be told of them: for people.
     pub reasons: Vec<String>,
     /// When it was raised.
     pub since: BootTime,
 }
 
 impl Challenge {
+    /// The rule of the first connection.
+    #[must_use]
+    pub fn rule(&self) -> Option<&RuleName> {
+        self.waiting.first().and_then(Waiting::rule)
+    }
+
     /// When the last connection stops waiting.
     #[must_use]
     pub fn deadline(&self) -> BootTime {
@@ -161,6 +186,8 @@ pub struct Challenges {
     /// Each connection that waits.
     index: Index,
     dismissed: HashMap<ChallengeKey, BootTime>,
+    /// When each user was asked within the last hour, oldest first.
+    asked: HashMap<Uid, VecDeque<BootTime>>,
 }
 
 impl Challenges {
@@ -171,29 +198,39 @@ impl Challenges {
     pub fn admit(
         &mut self,
         key: ChallengeKey,
-        terms: Terms,
-        waiting: Waiting,
+        mut waiting: Waiting,
         reasons: Vec<String>,
         now: BootTime,
+        hourly: usize,
     ) -> Result<Admission, (&'static str, Box<Waiting>)> {
-        if let Some(reason) = self.refusal(&key, now) {
+        if let Some(reason) = self.refusal(&key, now, hourly) {
             return Err((reason, Box::new(waiting)));
         }
         if let Some(pending) = self.pending.values_mut().find(|pending| pending.key == key) {
             // One that was rejected comes again and again, and stands for the same question.
-            if waiting.is_parked() {
+            let known = |other: &Waiting| {
+                let same = (other.facts.endpoint, &other.terms);
+                !other.is_parked() && same == (waiting.facts.endpoint, &waiting.terms)
+            };
+            if waiting.is_parked() || !pending.waiting.iter().any(known) {
+                waiting.share_terms(&pending.waiting);
                 self.index.add(&waiting);
                 pending.waiting.push(waiting);
+            }
+            for reason in reasons {
+                if pending.reasons.len() < MAX_REASONS && !pending.reasons.contains(&reason) {
+                    pending.reasons.push(reason);
+                }
             }
             return Ok(Admission::Joined(pending.id));
         }
         self.index.add(&waiting);
+        self.asked.entry(key.subject).or_default().push_back(now);
         self.last += 1;
         let id = ChallengeId(self.last);
         let challenge = Challenge {
             id,
             key,
-            terms,
             waiting: vec![waiting],
             reasons,
             since: now,
@@ -202,7 +239,12 @@ impl Challenges {
         Ok(Admission::Raised(id))
     }
 
-    fn refusal(&mut self, key: &ChallengeKey, now: BootTime) -> Option<&'static str> {
+    fn refusal(
+        &mut self,
+        key: &ChallengeKey,
+        now: BootTime,
+        hourly: usize,
+    ) -> Option<&'static str> {
         self.dismissed.retain(|_, until| now < *until);
         if self.dismissed.contains_key(&ChallengeKey {
             socket: None,
@@ -221,6 +263,16 @@ impl Challenges {
         let joins = self.pending.values().any(|pending| pending.key == *key);
         if !joins && own().count() >= MAX_PER_USER {
             return Some("too many challenges of this user are pending");
+        }
+        self.asked.retain(|_, times| {
+            while times.front().is_some_and(|at| now.since(*at) > HOUR) {
+                times.pop_front();
+            }
+            !times.is_empty()
+        });
+        let asked = self.asked.get(&key.subject).map_or(0, VecDeque::len);
+        if !joins && asked >= hourly {
+            return Some(TOO_OFTEN);
         }
         None
     }

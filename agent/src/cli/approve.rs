@@ -155,6 +155,19 @@ pub(super) fn select(
     }
 }
 
+/// What a code gives.
+fn gives(challenge: &ChallengeView) -> String {
+    let what = match challenge.scope.as_str() {
+        "socket" => "this connection".to_owned(),
+        _ => {
+            let endpoints = [&challenge.endpoint].into_iter().chain(&challenge.also);
+            let endpoints: Vec<_> = endpoints.map(|name| escape(name)).collect();
+            endpoints.join(", ")
+        }
+    };
+    format!("{what} for {}", duration(challenge.ttl_seconds))
+}
+
 /// What is asked for, for the one who answers.
 fn block(challenge: &ChallengeView) -> String {
     let head = format!(
@@ -172,12 +185,12 @@ fn block(challenge: &ChallengeView) -> String {
         styled(HEAD, &head),
         escape(&challenge.program),
         challenge.pid,
-        escape(&challenge.parent),
+        escape(&challenge.origin()),
         escape(&challenge.destination),
         escape(&challenge.endpoint),
         escape(&challenge.rule),
         count(challenge.waiting, "connection"),
-        styled(HEAD, &escape(&challenge.grants)),
+        styled(HEAD, &gives(challenge)),
     )
 }
 
@@ -194,13 +207,22 @@ mod tests {
             endpoint: "prod-db".into(),
             destination: "10.20.0.1:5432".into(),
             rule: "dba step-up".into(),
+            realm: "prod".into(),
             program: "/usr/bin/psql".into(),
             pid: 4242,
-            parent: "bash on pts/3".into(),
+            parent: "bash".into(),
+            terminal: "pts/3".into(),
+            from: String::new(),
+            session: String::new(),
             reasons: Vec::new(),
+            warnings: Vec::new(),
             waiting: 2,
-            grants: "prod-db for 15m".into(),
+            scope: "user".into(),
+            ttl_seconds: 900,
+            also: Vec::new(),
+            deadline: 1_767_582_058,
             seconds_left: 58,
+            factors: vec!["totp".into()],
         }
     }
 
@@ -247,7 +269,7 @@ mod tests {
              endpoint     prod-db\n  \
              rule         dba step-up\n  \
              waiting      2 connections\n  \
-             a code gives prod-db for 15m"
+             a code gives prod-db for 15m 00s"
         );
     }
 

@@ -99,9 +99,21 @@ pub(super) enum Command {
     #[command(after_help = after!(
         "stile revoke           the only live grant",
         "stile revoke 12        the one with this id",
-        "stile revoke --all     all of yours; as root, everybody's"
+        "stile revoke --all     all of yours; as root, everybody's",
+        "stile revoke --user alice --all     as an administrator"
     ))]
     Revoke(Revoke),
+    /// List the programs in your sessions that show challenges
+    ///
+    /// Root sees everybody's. Without one, challenges are told on the terminal alone.
+    #[command(after_help = after!("stile prompters", "stile prompters --json"))]
+    Prompters(Format),
+    /// Make the agent read its policy anew
+    ///
+    /// A broken policy changes nothing: its mistakes are listed, and this ends with 5. Only
+    /// administrators may: root, and those whom polkit lets do org.stile.reload.
+    #[command(after_help = after!("sudo stile reload", "stile reload --json"))]
+    Reload(Format),
     /// Set an authenticator app up
     ///
     /// Shows a fresh secret as a QR code and as text, and asks for one code that the app makes
@@ -267,9 +279,12 @@ pub(super) struct Revoke {
     /// The grant; needed if several are live
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) id: Option<u64>,
-    /// End all of yours; as root, everybody's
+    /// End all of yours; as root, everybody's; with --user, all of theirs
     #[arg(long, conflicts_with = "id")]
     pub(super) all: bool,
+    /// End grants of this user, by name or uid; only administrators may
+    #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username)]
+    pub(super) user: Option<String>,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -507,6 +522,8 @@ impl Command {
             Self::Deny(_) => "deny",
             Self::Grants(_) => "grants",
             Self::Revoke(_) => "revoke",
+            Self::Prompters(_) => "prompters",
+            Self::Reload(_) => "reload",
             Self::Enroll(_) => "enroll",
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Policy(Policy::Explain(_)) => "policy explain",
@@ -548,7 +565,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 20);
+        assert_eq!(all.len(), 22);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");

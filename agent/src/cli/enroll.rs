@@ -91,7 +91,7 @@ fn unconfirmed(why: &str) -> Failure {
 }
 
 /// Who is meant by a name or, where nobody has that name, a number.
-fn find_user(text: &str) -> Result<Uid, Failure> {
+pub(super) fn find_user(text: &str) -> Result<Uid, Failure> {
     match nix::unistd::User::from_name(text) {
         Ok(Some(user)) => return Ok(Uid(user.uid.as_raw())),
         Ok(None) => {}

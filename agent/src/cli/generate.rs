@@ -132,6 +132,8 @@ mod tests {
                 "stile-policy-schema.1",
                 "stile-policy-test.1",
                 "stile-policy.1",
+                "stile-prompters.1",
+                "stile-reload.1",
                 "stile-revoke.1",
                 "stile-status.1",
                 "stile.1",

@@ -13,6 +13,7 @@ mod generate;
 mod output;
 mod policy;
 mod qr;
+mod reload;
 mod revoke;
 mod show;
 mod table;
@@ -51,6 +52,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Deny(args) => with_agent(deny::run(args)),
         Command::Grants(args) => with_agent(show::grants(args)),
         Command::Revoke(args) => with_agent(revoke::run(args)),
+        Command::Prompters(args) => with_agent(show::prompters(args)),
+        Command::Reload(args) => with_agent(reload::run(args)),
         Command::Enroll(args) => with_agent(enroll::run(args)),
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Policy(Policy::Explain(args)) => policy::explain(&args),

@@ -2,6 +2,7 @@
 //! `stile revoke`: ends grants before their time.
 
 use super::args::Revoke;
+use super::enroll::find_user;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::show::grants_table;
@@ -12,13 +13,22 @@ use crate::service::GrantView;
 
 /// Runs the command.
 pub(super) async fn run(args: Revoke) -> Result<Exit, Failure> {
-    let client = AgentClient::connect().await?;
-    let which = match (args.id, args.all) {
-        (Some(id), _) => Some(GrantId(id)),
-        (None, true) => None,
-        (None, false) => Some(only(&client.grants().await?)?),
+    let named = args.id.map(GrantId);
+    let ended = if let Some(user) = &args.user {
+        if named.is_none() && !args.all {
+            let text = "name a grant of theirs, or end all of them with --all";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        let client = AgentClient::connect_as_admin().await?;
+        client.revoke_of(find_user(user)?, named).await?
+    } else {
+        let client = AgentClient::connect().await?;
+        let which = match (named, args.all) {
+            (None, false) => Some(only(&client.grants().await?)?),
+            (named, _) => named,
+        };
+        client.revoke(which).await?
     };
-    let ended = client.revoke(which).await?;
     if args.format.json {
         print_json(&serde_json::json!({ "revoked": ended }))?;
     }

@@ -10,7 +10,7 @@ use super::table::{Cut, Table};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
 use crate::ids::Uid;
-use crate::service::{ChallengeView, GrantView, StatusView};
+use crate::service::{ChallengeView, GrantView, PrompterView, StatusView};
 
 /// `stile status`.
 pub(super) async fn status(format: Format) -> Result<Exit, Failure> {
@@ -51,6 +51,47 @@ pub(super) async fn grants(format: Format) -> Result<Exit, Failure> {
         print(&grants_table(&grants, columns()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// `stile prompters`.
+pub(super) async fn prompters(format: Format) -> Result<Exit, Failure> {
+    let prompters = AgentClient::connect().await?.prompters().await?;
+    if format.json {
+        print_json(&prompters)?;
+    } else if prompters.is_empty() {
+        print("no prompter is there; challenges are told on the terminal alone")?;
+    } else {
+        print(&prompters_table(&prompters, columns()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The prompters as a table; with their users if there are several.
+fn prompters_table(prompters: &[PrompterView], columns: Option<usize>) -> String {
+    let users = several(prompters.iter().map(|view| view.uid));
+    let mut heads = vec![("NAME", Cut::Never)];
+    heads.extend(users.then_some(("USER", Cut::Back)));
+    heads.extend([
+        ("SESSION", Cut::Never),
+        ("LANGUAGE", Cut::Never),
+        ("SHOWS", Cut::Never),
+        ("PLACES", Cut::Back),
+    ]);
+    let mut table = Table::new(&heads);
+    for view in prompters {
+        let or_dash = |text: &str| match text {
+            "" => "-".to_owned(),
+            text => escape(text),
+        };
+        let mut row = vec![escape(&view.name)];
+        row.extend(users.then(|| user_name(view.uid)));
+        row.push(or_dash(&view.session));
+        row.push(or_dash(&view.language));
+        row.push(view.showing.to_string());
+        row.push(or_dash(&view.places.join(", ")));
+        table.row(row);
+    }
+    table.render(columns)
 }
 
 fn is_well(status: &StatusView) -> bool {
@@ -184,13 +225,22 @@ mod tests {
             endpoint: "prod-db".into(),
             destination: "10.20.0.1:5432".into(),
             rule: "dba step-up".into(),
+            realm: "prod".into(),
             program: "/usr/bin/psql".into(),
             pid: 4242,
-            parent: "bash on pts/3".into(),
+            parent: "bash".into(),
+            terminal: "pts/3".into(),
+            from: String::new(),
+            session: String::new(),
             reasons: Vec::new(),
+            warnings: Vec::new(),
             waiting: 1,
-            grants: "prod-db for 15m".into(),
+            scope: "user".into(),
+            ttl_seconds: 900,
+            also: Vec::new(),
+            deadline: 1_767_582_058,
             seconds_left: 58,
+            factors: vec!["totp".into()],
         }
     }
 

@@ -32,6 +32,14 @@ const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 /// Longest issuer: authenticator apps show about half of it.
 const MAX_ISSUER: usize = 64;
 
+/// How often one user may be asked within an hour unless the settings say otherwise: more than a
+/// person answers, less than wears one down.
+const DEFAULT_PROMPTS: u32 = 120;
+const MAX_PROMPTS: u32 = 100_000;
+
+/// Longest name of a group (useradd(8)).
+const MAX_GROUP: usize = 32;
+
 /// The agent's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -48,6 +56,10 @@ pub struct Settings {
     pub self_enroll: bool,
     /// Whether a user's terminal is told that a connection waits.
     pub terminal_notice: bool,
+    /// How many challenges one user may be asked within an hour; further connections are refused.
+    pub prompts_per_hour: usize,
+    /// The group that the genuine `stile-prompt` runs as, and nobody is a member of.
+    pub prompt_group: String,
     /// Prefixes below which this network translates IPv6 addresses to the IPv4 addresses inside.
     /// At most 4.
     pub nat64: Vec<Ipv6Net>,
@@ -108,6 +120,14 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
     let state_dir = path_or("/var/lib/stile", table.take("state_dir"), findings);
     let self_enroll = boolean_or(true, table.take("self_enroll"), findings);
     let terminal_notice = boolean_or(true, table.take("terminal_notice"), findings);
+    let prompts_per_hour = match table.take("prompts_per_hour") {
+        Some(value) => value.integer_in(1..=MAX_PROMPTS, "number of prompts", findings),
+        None => Some(DEFAULT_PROMPTS),
+    };
+    let prompt_group = match table.take("prompt_group") {
+        Some(value) => group_name(&value, findings),
+        None => Some("stile-prompt".to_owned()),
+    };
     let nat64 = match table.take("nat64") {
         Some(value) => nat64_prefixes(&value, findings),
         None => Some(WELL_KNOWN_NAT64.parse().into_iter().collect()),
@@ -127,6 +147,8 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         state_dir: state_dir?,
         self_enroll: self_enroll?,
         terminal_notice: terminal_notice?,
+        prompts_per_hour: usize::try_from(prompts_per_hour?).ok()?,
+        prompt_group: prompt_group?,
         nat64: nat64?,
         issuer: issuer?,
     })
@@ -150,6 +172,18 @@ fn absolute_path(value: &Value<'_>, findings: &mut Findings) -> Option<PathBuf> 
         return None;
     }
     Some(PathBuf::from(text))
+}
+
+/// The name of a group as useradd(8) takes it.
+fn group_name(value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = value.text("the name of a group", findings)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts || !text.chars().all(allowed) || text.len() > MAX_GROUP {
+        findings.error(&value.spot(), format!("{text:?} is no name of a group"));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// The Key URI format keeps the colon to itself: it ends the issuer.

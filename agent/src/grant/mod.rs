@@ -8,6 +8,7 @@
 mod table;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stile_common::{GrantKey, GrantValue, scope};
@@ -178,23 +179,21 @@ impl Grant {
     /// The grants that one verified factor earns. It is used up by them.
     pub fn from_verified(
         verified: Verified,
-        terms: &Terms,
-        targets: impl IntoIterator<Item = (GrantId, Target)>,
+        targets: impl IntoIterator<Item = (GrantId, Target, Arc<Terms>)>,
     ) -> Vec<Self> {
         let basis = Basis::Factor {
             factor: verified.factor(),
             elevation: verified.elevation(),
         };
-        let expires = terms.expires(verified.proven().boot);
         targets
             .into_iter()
-            .map(|(id, target)| Self {
+            .map(|(id, target, terms)| Self {
                 id,
                 subject: verified.uid(),
                 target,
-                terms: terms.clone(),
+                expires: terms.expires(verified.proven().boot),
+                terms: Arc::unwrap_or_clone(terms),
                 basis: basis.clone(),
-                expires,
             })
             .collect()
     }

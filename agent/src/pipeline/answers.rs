@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Codes and refusals: what people say to a challenge.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tracing::info;
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use super::{Pipeline, StageError};
 use crate::audit::{self, ChallengeOutcome, CloseReason, Event, FactorOutcome, micros};
 use crate::challenge::Challenge;
 use crate::clock::Now;
-use crate::grant::{Grant, Target};
+use crate::grant::{Grant, Target, Terms};
 use crate::ids::{ChallengeId, ElevationId, GrantId, Uid};
 use crate::policy::Factor;
 use crate::service::{Answer, Caller, Refusal, seconds_up};
@@ -118,25 +119,22 @@ impl Pipeline {
         let challenge = self.challenges.take(id).ok_or(Refusal::NoSuchChallenge)?;
         let elevation = verified.elevation();
         let subject = challenge.key.subject;
-        let waiting = challenge.waiting.iter();
-        let targets: HashSet<Target> = waiting
-            .map(|waiting| super::attempts::target_of(&waiting.facts, &challenge.terms))
-            .collect();
-        let numbered = self.number(targets);
+        let numbered = self.number(earned(&challenge, now));
         let numbered = match numbered {
             Ok(numbered) => numbered,
             Err(error) => {
                 let _ = self.ledger.revoke_elevation(elevation);
-                let rule = Some(challenge.key.rule.to_string());
-                self.end_waiting(challenge.waiting, CloseReason::Fault, rule, now);
+                self.tell_over(id, subject, ChallengeOutcome::Failed);
+                self.end_waiting(challenge.waiting, CloseReason::Fault, None, now);
                 return Err(error.into());
             }
         };
         let mut events =
             vec![self.factor_event(subject, FactorOutcome::Accepted, Some(id), Some(elevation))];
         events.extend(self.ended(&challenge, ChallengeOutcome::Approved, now));
-        let ttl = challenge.terms.given.ttl;
-        let grants = Grant::from_verified(verified, &challenge.terms, numbered);
+        let longest = numbered.iter().map(|(_, _, terms)| terms.given.ttl).max();
+        let grants = Grant::from_verified(verified, numbered);
+        self.tell_over(id, subject, ChallengeOutcome::Approved);
         let released = self
             .put_in_force(grants, challenge.waiting, events, now)
             .inspect_err(|_| {
@@ -145,15 +143,18 @@ impl Pipeline {
             })?;
         info!(challenge = %id, uid = %subject, released, "approved");
         Ok(Answer::Accepted {
-            until_seconds: ttl.as_secs(),
+            until_seconds: longest.unwrap_or_default().as_secs(),
             released,
         })
     }
 
-    fn number(&self, targets: HashSet<Target>) -> Result<Vec<(GrantId, Target)>, StageError> {
+    fn number(
+        &self,
+        targets: HashMap<Target, Arc<Terms>>,
+    ) -> Result<Vec<(GrantId, Target, Arc<Terms>)>, StageError> {
         let numbered = targets
             .into_iter()
-            .map(|target| Ok((self.ledger.next_grant_id()?, target)));
+            .map(|(target, terms)| Ok((self.ledger.next_grant_id()?, target, terms)));
         numbered.collect()
     }
 
@@ -163,7 +164,9 @@ impl Pipeline {
             challenge: challenge.id,
             subject: self.subject(challenge.key.subject),
             endpoint: self.endpoint_name(first.facts.endpoint),
-            rule: challenge.key.rule.to_string(),
+            rule: challenge
+                .rule()
+                .map_or_else(String::new, ToString::to_string),
             outcome,
             waiting: count(challenge.waiting.len()),
             latency_us: micros(now.boot.since(challenge.since)),
@@ -186,8 +189,25 @@ impl Pipeline {
         info!(challenge = %id, by = %caller.uid, "denied by the user");
         let event = self.ended(&challenge, ChallengeOutcome::Denied, now);
         self.note(now, event);
-        let rule = Some(challenge.key.rule.to_string());
-        self.end_waiting(challenge.waiting, CloseReason::Denied, rule, now);
+        self.tell_over(id, challenge.key.subject, ChallengeOutcome::Denied);
+        self.end_waiting(challenge.waiting, CloseReason::Denied, None, now);
         Ok(())
     }
+}
+
+/// What an answer earns: for each connection that waits what its own rule gives. Where two rules
+/// would give the same thing, the one that ends first counts.
+fn earned(challenge: &Challenge, now: Now) -> HashMap<Target, Arc<Terms>> {
+    let mut earned: HashMap<Target, Arc<Terms>> = HashMap::new();
+    for waiting in &challenge.waiting {
+        let Some(terms) = &waiting.terms else {
+            continue;
+        };
+        let target = super::attempts::target_of(&waiting.facts, terms);
+        let best = earned.entry(target).or_insert_with(|| Arc::clone(terms));
+        if terms.expires(now.boot) < best.expires(now.boot) {
+            *best = Arc::clone(terms);
+        }
+    }
+    earned
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From an attempt to a decision, and from a decision to a grant, a challenge or a refusal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stile_common::{Attempt, GrantKey};
@@ -207,6 +208,7 @@ impl Pipeline {
         self.batch.passing.push(Waiting {
             facts,
             syn: None,
+            terms: None,
             deadline: now.boot,
             watch: None,
         });
@@ -241,9 +243,7 @@ impl Pipeline {
         };
         let key = ChallengeKey {
             subject: order.question().subject,
-            rule: order.offer().rule.clone(),
             realm: order.realm().clone(),
-            given: order.offer().terms,
             bound: order.bound().clone(),
             socket: (*order.bound() == Bound::Socket).then_some(facts.cookie),
         };
@@ -253,7 +253,7 @@ impl Pipeline {
         }
         let deadline = facts.at.after(hold);
         let flow = self.flow(&facts);
-        let (rule, subject) = (key.rule.to_string(), key.subject);
+        let (rule, subject) = (terms.rule.to_string(), key.subject);
         let reasons = grounds.reasons();
         let decision = Event::Decision(audit::Decision {
             outcome: DecisionOutcome::Challenge,
@@ -265,13 +265,15 @@ impl Pipeline {
         let waiting = Waiting {
             facts,
             syn: None,
+            terms: Some(Arc::new(terms)),
             deadline,
             watch,
         };
         let realm = key.realm.to_string();
+        let hourly = self.settings.prompts_per_hour;
         match self
             .challenges
-            .admit(key, terms, waiting, reasons, now.boot)
+            .admit(key, waiting, reasons, now.boot, hourly)
         {
             Ok(Admission::Joined(id)) => {
                 debug!(challenge = %id, "another connection waits");
@@ -293,6 +295,7 @@ impl Pipeline {
                     return Err(error);
                 }
                 self.tell_terminal(id, now);
+                self.tell_raised(id, now);
                 Ok(())
             }
             Err((reason, waiting)) => {
@@ -358,6 +361,7 @@ impl Pipeline {
             self.batch.refused.push(Waiting {
                 facts,
                 syn: None,
+                terms: None,
                 deadline: now.boot,
                 watch: None,
             });

@@ -18,6 +18,7 @@ use crate::classify::Process;
 use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
+use crate::service::News;
 use crate::sys::memory;
 
 /// How often what the gate has counted is written down, and the log flushed, while there may be
@@ -56,6 +57,8 @@ impl Pipeline {
             match self.gate.put_grant(&grant) {
                 Ok(()) => {
                     by_key.insert(grant.key(), grant.id());
+                    let view = Box::new(self.grant_view(&grant, now));
+                    self.tell_news(News::Granted(view));
                     self.grants.insert(grant);
                 }
                 Err(error) => {
@@ -156,7 +159,8 @@ impl Pipeline {
             .filter(|waiting| waiting.is_parked())
             .collect();
         for waiting in &parked {
-            let event = self.closed_event(&waiting.facts, reason, rule.clone(), now.boot);
+            let rule = rule.clone().or(waiting.rule().map(ToString::to_string));
+            let event = self.closed_event(&waiting.facts, reason, rule, now.boot);
             self.append(now, event);
         }
         self.note(now, []);
@@ -191,16 +195,17 @@ impl Pipeline {
                 self.note(now, event);
             }
             self.tell_end(&withdrawn.waiting, outcome);
-            let rule = Some(withdrawn.key.rule.to_string());
-            self.end_waiting(withdrawn.waiting, reason, rule, now);
+            if withdrawn.ended {
+                self.tell_over(withdrawn.id, withdrawn.key.subject, outcome);
+            }
+            self.end_waiting(withdrawn.waiting, reason, None, now);
         }
     }
 
     /// Ends a challenge that could not be recorded.
     pub(super) fn abandon(&mut self, id: ChallengeId, now: Now) {
         if let Some(challenge) = self.challenges.take(id) {
-            let rule = Some(challenge.key.rule.to_string());
-            self.end_waiting(challenge.waiting, CloseReason::Fault, rule, now);
+            self.end_waiting(challenge.waiting, CloseReason::Fault, None, now);
         }
     }
 
@@ -215,7 +220,7 @@ impl Pipeline {
             challenge: withdrawn.id,
             subject: self.subject(withdrawn.key.subject),
             endpoint: self.endpoint_name(first.facts.endpoint),
-            rule: withdrawn.key.rule.to_string(),
+            rule: first.rule().map_or_else(String::new, ToString::to_string),
             outcome,
             waiting: count(withdrawn.waiting.len()),
             latency_us: micros(now.since(first.facts.at)),
@@ -275,6 +280,14 @@ impl Pipeline {
     pub(super) fn end_grant(&mut self, live: Live, why: Why, now: Now) -> Result<(), StageError> {
         let end = self.grant_end(&live);
         let keeps = live.grant.terms().keeps() && why == Why::Expired;
+        self.tell_news(News::GrantEnded {
+            id: live.grant.id(),
+            uid: live.grant.subject(),
+            why: match why {
+                Why::Expired => "expired",
+                Why::Revoked(_) => "revoked",
+            },
+        });
         info!(grant = %live.grant.id(), uid = %live.grant.subject(), ?why, connections = end.connections, "a grant is over");
         self.note(
             now,

@@ -20,6 +20,7 @@ mod flows;
 mod names;
 mod notices;
 mod observing;
+mod people;
 mod policy;
 mod reading;
 mod record;
@@ -49,7 +50,7 @@ use crate::ids::{EndpointId, Uid};
 use crate::kernel::{Gate, GateOptions, Rings};
 use crate::ledger::{BootId, Ledger};
 use crate::policy::{Policy, Remembered, SystemNames};
-use crate::service::Request;
+use crate::service::{News, Request};
 use crate::shared::Shared;
 use crate::sys::cgroup::Cgroup2;
 use crate::sys::netns::NetNs;
@@ -134,6 +135,12 @@ pub struct Pipeline {
     known_faults: [u64; fault::COUNT as usize],
     known_throttled: HashMap<u64, u64>,
     hosts: names::HostNames,
+    /// To the bus.
+    news: mpsc::Sender<News>,
+    /// True while somebody else than the prompters hears it.
+    watched: Arc<std::sync::atomic::AtomicBool>,
+    /// How much of it there was no room for.
+    untold_news: u64,
     problems: HashMap<Problem, String>,
 }
 
@@ -214,6 +221,7 @@ impl Pipeline {
             StageError::Ledger(_) | StageError::Audit(_) => Problem::Storage,
         };
         self.problems.insert(problem, error.to_string());
+        self.tell_news(News::Status);
     }
 
     /// The endpoint's name; its number if today's policy doesn't know it.

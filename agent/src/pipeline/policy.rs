@@ -24,6 +24,7 @@ use crate::grant::Terms;
 use crate::ids::Uid;
 use crate::kernel::{GateError, TablesError};
 use crate::policy::{self, KernelTables};
+use crate::service::News;
 use crate::sys::cgroup::Cgroup2;
 
 /// How long the daemon may leave attempts unread before the gate refuses at once. Reading one
@@ -75,9 +76,12 @@ impl Pipeline {
     }
 
     /// Reads settings and policy anew. All or nothing: a mistake keeps what runs.
-    pub(super) fn reload(&mut self) {
+    ///
+    /// # Errors
+    /// What is wrong with the new one. It is in the log and in the status as well.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
         let now = Self::now();
-        match self.try_reload() {
+        let reloaded = match self.try_reload() {
             Ok(()) => {
                 info!(policy = %self.policy.version, "reloaded");
                 self.problems.remove(&Problem::Policy);
@@ -91,6 +95,7 @@ impl Pipeline {
                 let found = self.find_sockets();
                 self.judge_existing(found, now);
                 self.look_after_names();
+                Ok(())
             }
             Err(refused) => {
                 error!("the running policy stays, the new one was refused:\n{refused}");
@@ -101,8 +106,11 @@ impl Pipeline {
                 );
                 let lines: Vec<_> = text.lines().collect();
                 self.note(now, [Event::policy_refused(&lines)]);
+                Err(text)
             }
-        }
+        };
+        self.tell_news(News::Status);
+        reloaded
     }
 
     fn try_reload(&mut self) -> Result<(), EnforceError> {
@@ -169,7 +177,8 @@ impl Pipeline {
                     endpoint: waiting.facts.endpoint,
                 };
                 let terms = self.terms_for(question, waiting.facts.process(), now);
-                let upheld = |terms: &Terms| terms.uphold(&challenge.terms, now.boot);
+                let earlier = waiting.terms.as_deref();
+                let upheld = |terms: &Terms| earlier.is_some_and(|it| terms.uphold(it, now.boot));
                 if !terms.iter().any(upheld) {
                     stale.insert(waiting.cookie());
                 }

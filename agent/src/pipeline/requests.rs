@@ -5,9 +5,8 @@ use tracing::error;
 
 use super::faults::OWN;
 use super::{Pipeline, Problem, StageError};
-use crate::challenge::Challenge;
 use crate::clock::Now;
-use crate::service::{Caller, ChallengeView, Refusal, Reply, Request, StatusView, seconds_up};
+use crate::service::{Caller, ChallengeView, News, Refusal, Reply, Request, StatusView};
 
 impl From<StageError> for Refusal {
     fn from(error: StageError) -> Self {
@@ -39,6 +38,17 @@ impl Pipeline {
                 let ended = self.revoke(caller, id, now);
                 self.finish(reply, ended);
             }
+            Request::RevokeOf(caller, uid, id, reply) => {
+                let ended = self.revoke_of(caller, uid, id, now);
+                self.finish(reply, ended);
+            }
+            Request::Reload(caller, reply) => {
+                let reloaded = match caller.is_admin() {
+                    true => self.reload_and_say().map_err(Refusal::BadPolicy),
+                    false => Err(Refusal::NotPermitted),
+                };
+                send(reply, reloaded);
+            }
             Request::EnrollBegin(caller, uid, reply) => {
                 let begun = self.enroll_begin(caller, uid, now);
                 self.finish(reply, begun);
@@ -60,6 +70,7 @@ impl Pipeline {
         if let (Some(problem), Err(refusal)) = (problem, &answer) {
             error!("{refusal}");
             self.problems.insert(problem, refusal.to_string());
+            self.tell_news(News::Status);
         }
         send(reply, answer);
     }
@@ -105,34 +116,6 @@ impl Pipeline {
             .all_visible(caller)
             .filter_map(|challenge| self.view(challenge, now))
             .collect()
-    }
-
-    /// What the user is shown: facts of the kernel and names of the policy, nothing that the
-    /// process chose unescaped.
-    fn view(&self, challenge: &Challenge, now: Now) -> Option<ChallengeView> {
-        let first = challenge.waiting.first()?;
-        let endpoint = self.endpoint_name(first.facts.endpoint);
-        let ttl = crate::config::format_duration(challenge.terms.given.ttl);
-        Some(ChallengeView {
-            id: challenge.id,
-            uid: challenge.key.subject,
-            grants: match challenge.key.socket {
-                Some(_) => format!("this connection for {ttl}"),
-                None => format!("{endpoint} for {ttl}"),
-            },
-            endpoint,
-            destination: first.facts.destination.to_string(),
-            rule: challenge.key.rule.to_string(),
-            program: first.facts.program_shown(),
-            pid: first.facts.attempt.pid,
-            parent: first.facts.process().map_or_else(
-                || "a process that has ended".to_owned(),
-                |process| process.origin(),
-            ),
-            reasons: challenge.reasons.clone(),
-            waiting: count(challenge.waiting.len()),
-            seconds_left: seconds_up(challenge.deadline().since(now.boot)),
-        })
     }
 }
 

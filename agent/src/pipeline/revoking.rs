@@ -11,9 +11,25 @@ use super::{Pipeline, StageError};
 use crate::audit::Event;
 use crate::clock::Now;
 use crate::grant::{Basis, Grant};
-use crate::ids::GrantId;
+use crate::ids::{GrantId, Uid};
 use crate::service::{Caller, GrantView, Refusal, seconds_up};
 use crate::sys::sock_diag::{Family, Listing, list};
+
+/// Whose grants are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Of(Uid),
+    Everybodys,
+}
+
+impl Whose {
+    fn uid(self) -> Option<Uid> {
+        match self {
+            Self::Of(uid) => Some(uid),
+            Self::Everybodys => None,
+        }
+    }
+}
 
 impl Pipeline {
     /// Forgets connections that are over. Those in other namespaces are counted on.
@@ -35,16 +51,37 @@ impl Pipeline {
             .filter(|live| caller.is_admin() || live.grant.subject() == caller.uid);
         visible
             .map(|live| GrantView {
-                id: live.grant.id(),
-                uid: live.grant.subject(),
-                endpoint: self.endpoint_name(live.grant.target().endpoint),
-                rule: live.grant.terms().rule.to_string(),
-                scope: live.grant.target().scope.to_string(),
-                factor: live.grant.basis().to_string(),
-                seconds_left: seconds_up(live.grant.expires().since(now.boot)),
                 connections: count(live.flows.len()),
+                ..self.grant_view(&live.grant, now)
             })
             .collect()
+    }
+
+    pub(super) fn grant_view(&self, grant: &Grant, now: Now) -> GrantView {
+        GrantView {
+            id: grant.id(),
+            uid: grant.subject(),
+            endpoint: self.endpoint_name(grant.target().endpoint),
+            rule: grant.terms().rule.to_string(),
+            scope: grant.target().scope.to_string(),
+            factor: grant.basis().to_string(),
+            seconds_left: seconds_up(grant.expires().since(now.boot)),
+            connections: 0,
+        }
+    }
+
+    /// Ends grants of one user, for an administrator.
+    pub(super) fn revoke_of(
+        &mut self,
+        caller: Caller,
+        uid: Uid,
+        id: Option<GrantId>,
+        now: Now,
+    ) -> Result<u32, Refusal> {
+        if !caller.is_admin() && caller.uid != uid {
+            return Err(Refusal::NotPermitted);
+        }
+        self.revoke_by(Whose::Of(uid), caller.uid, id, now)
     }
 
     /// Ends grants early, with the elevation behind them: the next connection asks again.
@@ -54,10 +91,22 @@ impl Pipeline {
         id: Option<GrantId>,
         now: Now,
     ) -> Result<u32, Refusal> {
+        let whose = match caller.is_admin() {
+            true => Whose::Everybodys,
+            false => Whose::Of(caller.uid),
+        };
+        self.revoke_by(whose, caller.uid, id, now)
+    }
+
+    fn revoke_by(
+        &mut self,
+        whose: Whose,
+        by: Uid,
+        id: Option<GrantId>,
+        now: Now,
+    ) -> Result<u32, Refusal> {
         self.drain_flows();
-        let visible = self
-            .grants
-            .ids_of((!caller.is_admin()).then_some(caller.uid));
+        let visible = self.grants.ids_of(whose.uid());
         let ids = match id {
             Some(id) if visible.contains(&id) => vec![id],
             Some(_) => return Err(Refusal::NoSuchGrant),
@@ -70,12 +119,12 @@ impl Pipeline {
             };
             let revoked = self.revoke_proofs(&live.grant);
             // Whatever the ledger says: the connections end.
-            self.end_grant(live, Why::Revoked(caller.uid), now)?;
+            self.end_grant(live, Why::Revoked(by), now)?;
             revoked?;
             ended += 1;
         }
         if id.is_none() {
-            ended += self.revoke_kept(caller, now)?;
+            ended += self.revoke_kept(whose, by, now)?;
         }
         Ok(ended)
     }
@@ -98,16 +147,16 @@ impl Pipeline {
 
     /// Ends connections that outlived their grant (`on_expiry = "keep"`). Returns how many grants
     /// those were.
-    fn revoke_kept(&mut self, caller: Caller, now: Now) -> Result<u32, StageError> {
-        let own = u64::from(caller.uid.0);
-        let is_own = |key: &GrantKey| key.scope == scope::USER && key.id == own;
+    fn revoke_kept(&mut self, whose: Whose, by: Uid, now: Now) -> Result<u32, StageError> {
+        let is_of =
+            |key: &GrantKey, uid: Uid| key.scope == scope::USER && key.id == u64::from(uid.0);
         let mut kept = self.gate.grants()?;
-        kept.retain(|(key, _)| caller.is_admin() || is_own(key));
+        kept.retain(|(key, _)| whose.uid().is_none_or(|uid| is_of(key, uid)));
         let ends: Vec<_> = kept
             .iter()
             .map(|(key, value)| Event::GrantRevoked {
                 end: self.kept_end(key, value),
-                by: caller.uid,
+                by,
             })
             .collect();
         if !ends.is_empty() {

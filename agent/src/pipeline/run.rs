@@ -81,8 +81,13 @@ pub async fn run(places: Places, overrides: Overrides) -> Result<(), StartError>
     let (exits, exited) = mpsc::unbounded_channel();
     let (requests_in, requests) = mpsc::channel(64);
     let (bus_in, bus) = mpsc::channel(1);
-    let pipeline = Pipeline::start(places, overrides, exits)?;
-    tokio::spawn(stay_on_bus(requests_in, bus_in));
+    let (news_in, news) = mpsc::channel(NEWS);
+    let pipeline = Pipeline::start(places, overrides, exits, news_in)?;
+    let settings = crate::bus::BusSettings {
+        prompt_group: pipeline.settings.prompt_group.clone(),
+        watched: std::sync::Arc::clone(&pipeline.watched),
+    };
+    tokio::spawn(stay_on_bus(settings, requests_in, news, bus_in));
     pipeline
         .turn(Inputs {
             requests,
@@ -92,21 +97,26 @@ pub async fn run(places: Places, overrides: Overrides) -> Result<(), StartError>
         .await
 }
 
+/// How much news the bus may be behind.
+const NEWS: usize = 1024;
+
 /// Keeps the agent on the bus; where there is none, tries again, ever more slowly.
 async fn stay_on_bus(
+    settings: crate::bus::BusSettings,
     requests: mpsc::Sender<crate::service::Request>,
+    mut news: mpsc::Receiver<crate::service::News>,
     states: mpsc::Sender<Option<String>>,
 ) {
     const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
     let mut pause = std::time::Duration::from_secs(1);
     loop {
-        match crate::bus::serve(requests.clone()).await {
+        match crate::bus::serve(&settings, requests.clone()).await {
             Ok(service) => {
                 pause = std::time::Duration::from_secs(1);
                 if states.send(None).await.is_err() {
                     return;
                 }
-                service.closed().await;
+                service.work(&mut news).await;
                 let _ = states
                     .send(Some("the D-Bus system bus was lost".to_owned()))
                     .await;
@@ -117,7 +127,9 @@ async fn stay_on_bus(
                 }
             }
         }
-        tokio::time::sleep(pause).await;
+        // What happens meanwhile nobody hears of; who comes back asks what is pending.
+        let until = tokio::time::Instant::now() + pause;
+        while let Ok(Some(_)) = tokio::time::timeout_at(until, news.recv()).await {}
         pause = (pause * 2).min(LONGEST);
     }
 }
@@ -134,6 +146,7 @@ impl Pipeline {
         places: Places,
         overrides: Overrides,
         exits: mpsc::UnboundedSender<ProcessId>,
+        news: mpsc::Sender<crate::service::News>,
     ) -> Result<Self, StartError> {
         let settings = settings(&places.settings, overrides)?;
         let mut loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
@@ -214,6 +227,9 @@ impl Pipeline {
             known_faults: [0; stile_common::fault::COUNT as usize],
             known_throttled: std::collections::HashMap::new(),
             hosts,
+            news,
+            untold_news: 0,
+            watched: std::sync::Arc::default(),
             problems: std::collections::HashMap::new(),
         };
         for finding in found.findings {
@@ -302,10 +318,7 @@ impl Pipeline {
                     Err(error) => return Err(system("a timer", error)),
                 },
                 _ = hangup.recv() => {
-                    let _ = sd_notify::notify(&[NotifyState::Reloading]);
-                    self.reload();
-                    shrink();
-                    let _ = sd_notify::notify(&[NotifyState::Ready]);
+                    let _ = self.reload_and_say();
                 }
                 _ = terminate.recv() => return self.stop(),
                 _ = interrupt.recv() => return self.stop(),
@@ -322,6 +335,15 @@ impl Pipeline {
             self.names.forget_users();
             self.named = now;
         }
+    }
+
+    /// Reads settings and policy anew, and tells the service manager meanwhile.
+    pub(super) fn reload_and_say(&mut self) -> Result<(), String> {
+        let _ = sd_notify::notify(&[NotifyState::Reloading]);
+        let reloaded = self.reload();
+        shrink();
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        reloaded
     }
 
     /// Processes have ended while connections of theirs were held: nobody waits for those any

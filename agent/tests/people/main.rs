@@ -12,4 +12,5 @@
 
 mod bus;
 mod command;
+mod prompters;
 mod support;

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
-use stile::bus::{BusService, serve_at};
+use stile::bus::{BusService, BusSettings, serve_at};
 use stile::ids::{ChallengeId, Uid};
 use stile::service::{Answer, Caller, ChallengeView, Enrollment, Refusal, Request, StatusView};
 use tempfile::TempDir;
@@ -124,8 +125,16 @@ fn system_conf(dir: &Path) -> String {
 /// The agent on this bus, and the requests that it passes on.
 pub(crate) async fn agent(bus: &Bus) -> (BusService, mpsc::Receiver<Request>) {
     let (sender, receiver) = mpsc::channel(4);
-    let service = serve_at(&bus.address, sender).await.unwrap();
+    let service = serve_at(&bus.address, &settings(), sender).await.unwrap();
     (service, receiver)
+}
+
+/// Prompters are of root's group, which the tests run as.
+pub(crate) fn settings() -> BusSettings {
+    BusSettings {
+        prompt_group: "root".to_owned(),
+        watched: Arc::default(),
+    }
 }
 
 /// A pipeline that knows one code, and says the caller's uid wherever it can.
@@ -151,6 +160,10 @@ pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
             Request::Grants(_, reply) => drop(reply.send(Ok(Vec::new()))),
             Request::Revoke(_, which, reply) => {
                 drop(reply.send(Ok(if which.is_none() { 5 } else { 1 })));
+            }
+            Request::RevokeOf(_, uid, _, reply) => drop(reply.send(Ok(uid.0))),
+            Request::Reload(_, reply) => {
+                drop(reply.send(Err(Refusal::BadPolicy("a.toml:1:1 odd".into()))));
             }
             Request::EnrollBegin(caller, uid, reply) => {
                 drop(reply.send(enrollment(caller, uid)));
@@ -186,13 +199,22 @@ pub(crate) fn challenge(caller: Caller) -> ChallengeView {
         endpoint: "prod-db".into(),
         destination: "10.0.0.1:5432".into(),
         rule: "dba".into(),
+        realm: "prod".into(),
         program: "/usr/bin/psql".into(),
         pid: 4,
-        parent: "bash on pts/3".into(),
+        parent: "bash".into(),
+        terminal: "pts/3".into(),
+        from: String::new(),
+        session: String::new(),
         reasons: Vec::new(),
+        warnings: Vec::new(),
         waiting: 1,
-        grants: "prod-db for 15m".into(),
+        scope: "user".into(),
+        ttl_seconds: 900,
+        also: Vec::new(),
+        deadline: 1_767_582_060,
         seconds_left: 60,
+        factors: vec!["totp".into()],
     }
 }
 

@@ -140,6 +140,23 @@ impl Logins {
         self.facts(id, file)
     }
 
+    /// For people: logind's id of the session that a process of `subject` belongs to, and where
+    /// that came from. What the user's service manager has started belongs to the session that
+    /// audit numbers, if that is the user's.
+    #[must_use]
+    pub fn whereabouts(&self, process: &Process, subject: Uid) -> Option<(String, Option<IpAddr>)> {
+        let by_cgroup = process.cgroup.as_deref().map(|it| self.by_cgroup(it));
+        let found = match by_cgroup {
+            Some(Ok(found)) => found,
+            Some(Err(_)) | None => self.by_audit(process).ok()?,
+        };
+        let (id, file) = found;
+        if file.uid != subject || !CLASSES.contains(&&*file.class) {
+            return None;
+        }
+        Some((id, file.address.filter(|_| file.remote)))
+    }
+
     /// The systemd unit of a process, as far as its name is root's: the user's service manager
     /// for what that started.
     #[must_use]

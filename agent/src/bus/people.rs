@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Brings challenges to the people who are asked, and news to those who watch.
+//!
+//! A prompter is an untrusted keyboard: the code that it hands in is checked by the pipeline as
+//! one that was typed anywhere else, in the name of the user whose prompter it is (promise S7).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+use zbus::names::OwnedUniqueName;
+use zeroize::Zeroizing;
+
+use super::prompters::{Prompter, Prompters};
+use super::wire::{AttemptDict, ChallengeDict, DeedDict, GrantDict, NewsDict};
+use super::{NAME, PATH};
+use crate::ids::{ChallengeId, Uid};
+use crate::service::{Answer, Caller, ChallengeView, News, Refusal, Reply, Request};
+
+/// The interface of a prompter, and the object that has it.
+const PROMPTER: &str = "org.stile.Prompter1";
+/// Where a prompter has it.
+const PROMPTER_PATH: &str = "/org/stile/Prompter1";
+
+/// How often one challenge is shown: a helper that ends each time it is asked is not asked for
+/// ever.
+const MAX_SHOWN: u32 = 10;
+/// How much longer than a challenge the call of its prompter may take.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Most who watch at a time.
+const MAX_WATCHERS: usize = 4096;
+
+/// What the methods of the interface want of this task.
+pub(super) enum Order {
+    /// A prompter has come, or one has changed.
+    Came(Uid),
+    /// Wants to hear news.
+    Watch(OwnedUniqueName, Uid, oneshot::Sender<bool>),
+    /// Wants no more of it.
+    Unwatch(OwnedUniqueName),
+}
+
+/// Everything that this task works on.
+pub(super) struct People {
+    bus: Connection,
+    requests: mpsc::Sender<Request>,
+    prompters: Prompters,
+    /// Who hears news.
+    watchers: HashMap<OwnedUniqueName, Uid>,
+    /// Tells the pipeline whether anybody does.
+    watched: Arc<AtomicBool>,
+    /// The challenges that are shown, or that wait for a prompter; and how to end that.
+    shown: HashMap<ChallengeId, oneshot::Sender<&'static str>>,
+}
+
+impl People {
+    pub(super) fn new(
+        bus: Connection,
+        requests: mpsc::Sender<Request>,
+        prompters: Prompters,
+        watched: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            bus,
+            requests,
+            prompters,
+            watchers: HashMap::new(),
+            watched,
+            shown: HashMap::new(),
+        }
+    }
+
+    /// Works until the bus is lost.
+    pub(super) async fn work(
+        mut self,
+        news: &mut mpsc::Receiver<News>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) {
+        let mut gone = match self.departures().await {
+            Ok(gone) => gone,
+            Err(error) => {
+                warn!("the bus doesn't say who leaves it: {error}");
+                return;
+            }
+        };
+        let bus = self.bus.clone();
+        loop {
+            tokio::select! {
+                () = bus.closed() => return,
+                departed = gone.next() => {
+                    let Some(departed) = departed else { return };
+                    let Ok(args) = departed.args() else { continue };
+                    if args.new_owner.is_none() {
+                        self.forget(args.name.as_str());
+                    }
+                }
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order).await,
+                    None => return,
+                },
+                piece = news.recv() => match piece {
+                    Some(piece) => self.hear(piece).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn departures(&self) -> zbus::Result<zbus::fdo::NameOwnerChangedStream> {
+        DBusProxy::new(&self.bus)
+            .await?
+            .receive_name_owner_changed()
+            .await
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.prompters.forget(name);
+        self.watchers.retain(|known, _| known.as_str() != name);
+        self.note_watchers();
+    }
+
+    fn unwatch(&mut self, name: &OwnedUniqueName) {
+        self.watchers.remove(name);
+        self.note_watchers();
+    }
+
+    fn note_watchers(&self) {
+        let any = !self.watchers.is_empty();
+        self.watched.store(any, Ordering::Relaxed);
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Came(uid) => {
+                let asked = ask(&self.requests, |reply| {
+                    Request::Pending(Caller::user(uid), reply)
+                });
+                for view in asked.await.unwrap_or_default() {
+                    // Root sees everybody's, and is asked only its own.
+                    if view.uid == uid {
+                        self.show(view);
+                    }
+                }
+            }
+            Order::Watch(name, uid, reply) => {
+                let known = self.watchers.contains_key(&name);
+                let room = known || self.watchers.len() < MAX_WATCHERS;
+                if room {
+                    self.watchers.insert(name, uid);
+                }
+                self.note_watchers();
+                let _ = reply.send(room);
+            }
+            Order::Unwatch(name) => self.unwatch(&name),
+        }
+    }
+
+    async fn hear(&mut self, news: News) {
+        match &news {
+            News::Raised(view) => self.show(view.as_ref().clone()),
+            News::Ended { id, outcome, .. } => {
+                if let Some(end) = self.shown.remove(id) {
+                    let _ = end.send(outcome);
+                }
+            }
+            News::Granted(_) | News::GrantEnded { .. } | News::Status => {}
+        }
+        let (uid, signal) = match news {
+            News::Raised(view) => (Some(view.uid), Signal::Raised(view)),
+            News::Ended { id, uid, outcome } => (Some(uid), Signal::Ended(id.0, outcome)),
+            News::Granted(view) => (Some(view.uid), Signal::Granted(view)),
+            News::GrantEnded { id, uid, why } => (Some(uid), Signal::GrantEnded(id.0, why)),
+            News::Status => (None, Signal::Status),
+        };
+        for (name, watcher) in &self.watchers {
+            if uid.is_none_or(|uid| *watcher == uid || *watcher == Uid(0)) {
+                signal.send(&self.bus, name).await;
+            }
+        }
+    }
+
+    /// Shows a challenge in a task of its own, unless it is shown already.
+    fn show(&mut self, view: ChallengeView) {
+        self.shown.retain(|_, end| !end.is_closed());
+        if self.shown.contains_key(&view.id) {
+            return;
+        }
+        let (end, ended) = oneshot::channel();
+        self.shown.insert(view.id, end);
+        let prompt = Prompt {
+            bus: self.bus.clone(),
+            requests: self.requests.clone(),
+            prompters: self.prompters.clone(),
+            until: Instant::now() + Duration::from_secs(view.seconds_left),
+            view,
+        };
+        tokio::spawn(prompt.run(ended));
+    }
+}
+
+/// A signal, as it goes over the bus.
+enum Signal {
+    Raised(Box<ChallengeView>),
+    Ended(u64, &'static str),
+    Granted(Box<crate::service::GrantView>),
+    GrantEnded(u64, &'static str),
+    Status,
+}
+
+impl Signal {
+    /// Sends it to one who watches, and to nobody else: on a bus everybody could listen.
+    async fn send(&self, bus: &Connection, to: &OwnedUniqueName) {
+        let to = Some(to.as_str());
+        let sent = match self {
+            Self::Raised(view) => {
+                let dict = ChallengeDict::from(view.as_ref().clone());
+                bus.emit_signal(to, PATH, NAME, "ChallengeRaised", &dict)
+                    .await
+            }
+            Self::Ended(id, how) => {
+                bus.emit_signal(to, PATH, NAME, "ChallengeEnded", &(id, how))
+                    .await
+            }
+            Self::Granted(view) => {
+                let dict = GrantDict::from(view.as_ref().clone());
+                bus.emit_signal(to, PATH, NAME, "GrantBegun", &dict).await
+            }
+            Self::GrantEnded(id, why) => {
+                bus.emit_signal(to, PATH, NAME, "GrantEnded", &(id, why))
+                    .await
+            }
+            Self::Status => bus.emit_signal(to, PATH, NAME, "StatusChanged", &()).await,
+        };
+        if let Err(error) = sent {
+            debug!(?to, "a signal was lost: {error}");
+        }
+    }
+}
+
+/// One challenge, on its way to one person.
+struct Prompt {
+    bus: Connection,
+    requests: mpsc::Sender<Request>,
+    prompters: Prompters,
+    view: ChallengeView,
+    until: Instant,
+}
+
+/// How showing it at one place went.
+enum Shown {
+    /// It is over, one way or the other.
+    Over,
+    /// It can't be shown there.
+    Unable(String),
+}
+
+impl Prompt {
+    /// Looks for a prompter, and for the next one if that can't show it.
+    async fn run(self, mut ended: oneshot::Receiver<&'static str>) {
+        let mut unable = HashMap::new();
+        let mut shown = 0;
+        while shown < MAX_SHOWN && Instant::now() < self.until {
+            let best = self.prompters.best(&self.bus, &self.view, &unable).await;
+            let Some(prompter) = best else {
+                tokio::select! {
+                    _ = &mut ended => return,
+                    () = self.prompters.change() => continue,
+                }
+            };
+            shown += 1;
+            let showing = self.prompters.showing(&prompter.name);
+            let asked = tokio::select! {
+                outcome = &mut ended => {
+                    let outcome = outcome.unwrap_or("withdrawn");
+                    self.cancel(&prompter, outcome).await;
+                    return;
+                }
+                asked = self.ask_at(&prompter) => asked,
+            };
+            drop(showing);
+            match asked {
+                Shown::Over => return,
+                Shown::Unable(why) => {
+                    info!(challenge = %self.view.id, prompter = %prompter.name, "it can't be shown there: {why}");
+                    unable.insert(prompter.name, Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Asks in front of one prompter until the person has done something that counts.
+    async fn ask_at(&self, prompter: &Prompter) -> Shown {
+        if self.view.factors.is_empty() {
+            return self.tell_not_enrolled(prompter).await;
+        }
+        let mut attempt = AttemptDict::default();
+        loop {
+            let deed = match self.prompt(prompter, &attempt).await {
+                Ok(deed) => deed,
+                Err(error) => return Shown::Unable(error.to_string()),
+            };
+            let tries_left = match deed.outcome.as_str() {
+                "code" => match self.answer(&deed).await {
+                    Some(Answer::Wrong { tries_left }) => tries_left,
+                    Some(Answer::Throttled { retry_seconds }) => {
+                        tokio::time::sleep(Duration::from_secs(retry_seconds)).await;
+                        0
+                    }
+                    Some(Answer::Accepted { .. }) | None => return Shown::Over,
+                },
+                "denied" => {
+                    let id = self.view.id;
+                    let caller = Caller::user(self.view.uid);
+                    let denied = ask(&self.requests, |reply| Request::Deny(caller, id, reply));
+                    if let Err(refusal) = denied.await {
+                        debug!(challenge = %id, "{refusal}");
+                    }
+                    return Shown::Over;
+                }
+                "silent" => return Shown::Over,
+                _ => {
+                    let why = deed.why.clone().unwrap_or_default();
+                    return Shown::Unable(why.chars().take(200).collect());
+                }
+            };
+            attempt = AttemptDict {
+                wrong: Some(true),
+                tries_left: Some(tries_left),
+            };
+        }
+    }
+
+    async fn prompt(
+        &self,
+        prompter: &Prompter,
+        attempt: &AttemptDict,
+    ) -> Result<DeedDict, zbus::Error> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let mut view = self.view.clone();
+        view.seconds_left = crate::service::seconds_up(left);
+        let body = (ChallengeDict::from(view), attempt);
+        let to = Some(prompter.name.as_str());
+        let call = self
+            .bus
+            .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Prompt", &body);
+        let reply = tokio::time::timeout(left + GRACE, call)
+            .await
+            .map_err(|late| zbus::Error::from(std::io::Error::from(late)))??;
+        reply.body().deserialize()
+    }
+
+    /// Hands a code in. `None` if the challenge is over with that.
+    async fn answer(&self, deed: &DeedDict) -> Option<Answer> {
+        let code = deed.code.as_deref().unwrap_or_default();
+        let code = match super::interface::bounded(code) {
+            Ok(code) => code,
+            // Longer than any code: as wrong as another one, and nobody has to look at it.
+            Err(_) => Zeroizing::new(String::new()),
+        };
+        let (caller, id) = (Caller::user(self.view.uid), self.view.id);
+        let answered = ask(&self.requests, |reply| {
+            Request::Answer(caller, id, code, reply)
+        });
+        match answered.await {
+            Ok(answer) => Some(answer),
+            Err(Refusal::Busy) => Some(Answer::Throttled { retry_seconds: 1 }),
+            Err(refusal) => {
+                debug!(challenge = %id, "a code from a prompter came to nothing: {refusal}");
+                None
+            }
+        }
+    }
+
+    /// Says that the challenge is over, and waits for nothing.
+    async fn cancel(&self, prompter: &Prompter, outcome: &str) {
+        let to = Some(prompter.name.as_str());
+        let body = (self.view.id.0, outcome);
+        let sent = self
+            .bus
+            .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Cancel", &body);
+        if let Ok(Err(error)) = tokio::time::timeout(GRACE, sent).await {
+            debug!(prompter = %prompter.name, "it was not told that a challenge is over: {error}");
+        }
+    }
+
+    /// Whoever has nothing to answer with is told so once, instead of being asked.
+    async fn tell_not_enrolled(&self, prompter: &Prompter) -> Shown {
+        let news = NewsDict {
+            kind: "not-enrolled".to_owned(),
+            endpoint: Some(self.view.endpoint.clone()),
+        };
+        let to = Some(prompter.name.as_str());
+        let told = self
+            .bus
+            .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Tell", &news);
+        match tokio::time::timeout(GRACE, told).await {
+            Ok(Ok(_)) => Shown::Over,
+            Ok(Err(error)) => Shown::Unable(error.to_string()),
+            Err(_) => Shown::Unable("it doesn't answer".to_owned()),
+        }
+    }
+}
+
+/// Asks the pipeline.
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(Reply<T>) -> Request,
+) -> Result<T, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    if requests.send(request(reply)).await.is_err() {
+        return Err(Refusal::Busy);
+    }
+    answer.await.unwrap_or(Err(Refusal::Busy))
+}
