@@ -52,6 +52,10 @@ pub enum Request {
     Grants(Caller, Reply<Vec<GrantView>>),
     /// Ends one grant, or with `None` all that the caller sees. Replies with how many ended.
     Revoke(Caller, Option<GrantId>, Reply<u32>),
+    /// The realms in which the caller may have to prove who they are.
+    Realms(Caller, Reply<Vec<RealmView>>),
+    /// A one-time code that is given before anything has connected.
+    Elevate(Caller, Elevate, Zeroizing<String>, Reply<Answer>),
     /// Ends one grant of this user, or with `None` all of theirs. Only for administrators.
     RevokeOf(Caller, Uid, Option<GrantId>, Reply<u32>),
     /// Reads the policy anew, as SIGHUP does. Only for administrators.
@@ -60,6 +64,34 @@ pub enum Request {
     EnrollBegin(Caller, Uid, Reply<Enrollment>),
     /// Confirms it with a first code; only now the secret is kept.
     EnrollConfirm(Caller, Uid, Zeroizing<String>, Reply<Answer>),
+}
+
+/// For what a code is given before anything has connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elevate {
+    /// In which realm.
+    pub realm: String,
+    /// For how many seconds at most; 0 for as long as the rules let it.
+    pub seconds: u64,
+    /// The caller's process, if the bus knows it.
+    pub pid: Option<u32>,
+    /// True if that process is going to connect itself.
+    pub this_process: bool,
+}
+
+/// One realm in which a user may have to prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealmView {
+    /// Its name.
+    pub realm: String,
+    /// The endpoints that its rules speak of.
+    pub endpoints: Vec<String>,
+    /// For which connections a proof counts: `user`, `unit`, `process`, `socket`.
+    pub scopes: Vec<String>,
+    /// The longest time that a proof counts, in seconds.
+    pub ttl_seconds: u64,
+    /// How long the last proof still counts, in seconds; 0 if none does.
+    pub seconds_left: u64,
 }
 
 /// What became of a code.
@@ -269,6 +301,15 @@ pub enum Refusal {
     /// No such grant, or it isn't the caller's.
     #[error("no such grant of yours; `stile grants` lists them")]
     NoSuchGrant,
+    /// No rule that speaks of the caller has this realm.
+    #[error("no rule asks you for proof in this realm; `stile realms` lists yours")]
+    NoSuchRealm,
+    /// Its rules ask each program or each connection.
+    #[error(
+        "the rules of this realm ask each program or connection by itself; \
+         `stile run -- COMMAND` asks for one program"
+    )]
+    NotBeforehand,
     /// The user has no factor.
     #[error("you have no authenticator enrolled; run `stile enroll`")]
     NotEnrolled,

@@ -97,8 +97,9 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
         factor: Factor::Totp,
         proven: NOW,
         boot: boot(),
+        until: None,
     };
-    ledger.consume_step(TotpStep(step), &elevation)
+    ledger.consume_step(TotpStep(step), &elevation, &[])
 }
 
 fn event() -> Record {

@@ -41,8 +41,11 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
         factor: Factor::Totp,
         proven: NOW,
         boot: boot(),
+        until: None,
     };
-    ledger.consume_step(TotpStep(step), &elevation).unwrap()
+    ledger
+        .consume_step(TotpStep(step), &elevation, &[])
+        .unwrap()
 }
 
 #[test]

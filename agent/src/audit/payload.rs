@@ -144,6 +144,9 @@ pub struct FactorUse {
     /// The elevation that it earned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elevation: Option<ElevationId>,
+    /// The realm that it counts in; none if it earned nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
 }
 
 /// What became of a code.

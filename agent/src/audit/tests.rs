@@ -148,6 +148,7 @@ fn story() -> Vec<Record> {
                 outcome: FactorOutcome::Accepted,
                 challenge: Some(ChallengeId(id)),
                 elevation: Some(ElevationId(id)),
+                realm: None,
             }),
         ));
         story.push(Record::new(now(4), Event::DaemonStopped {}));

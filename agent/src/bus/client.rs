@@ -8,11 +8,14 @@ use zbus::connection::Builder;
 use zeroize::Zeroizing;
 
 use super::refused::Refused;
-use super::wire::{AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, StatusDict};
+use super::watch::Watch;
+use super::wire::{
+    AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, RealmDict, StatusDict,
+};
 use super::{Plain, join, system_bus};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{
-    Answer, ChallengeView, Enrollment, GrantView, PrompterView, Refusal, StatusView,
+    Answer, ChallengeView, Enrollment, GrantView, PrompterView, RealmView, Refusal, StatusView,
 };
 
 /// How long the agent may take for an answer. It writes to the disk before it answers, and a
@@ -40,6 +43,16 @@ trait Agent {
     fn grants(&self) -> Result<Vec<GrantDict>, Refused>;
     #[zbus(no_autostart)]
     fn revoke(&self, id: u64) -> Result<u32, Refused>;
+    #[zbus(no_autostart)]
+    fn realms(&self) -> Result<Vec<RealmDict>, Refused>;
+    #[zbus(no_autostart)]
+    fn elevate(
+        &self,
+        realm: &str,
+        seconds: u64,
+        this_process: bool,
+        code: &str,
+    ) -> Result<AnswerDict, Refused>;
     #[zbus(no_autostart)]
     fn revoke_of(&self, uid: u32, id: u64) -> Result<u32, Refused>;
     #[zbus(no_autostart)]
@@ -109,6 +122,7 @@ impl From<Refused> for ClientError {
 /// A connection to the agent. Who calls is the user of this process; the bus tells the agent.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
+    bus: Connection,
     proxy: AgentProxy<'static>,
 }
 
@@ -149,7 +163,7 @@ impl AgentClient {
             .build()
             .await
             .map_err(no_bus)?;
-        Ok(Self { proxy })
+        Ok(Self { bus, proxy })
     }
 
     /// How the agent stands.
@@ -189,6 +203,14 @@ impl AgentClient {
         Ok(self.proxy.deny(id.0).await?)
     }
 
+    /// Begins to hear what happens to what is the caller's; for root to everything.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn watch(&self) -> Result<Watch, ClientError> {
+        Watch::begin(&self.bus).await
+    }
+
     /// The caller's live grants; all of them for root.
     ///
     /// # Errors
@@ -208,6 +230,31 @@ impl AgentClient {
             return Err(Refused::from(Refusal::NoSuchGrant).into());
         }
         Ok(self.proxy.revoke(id.map_or(0, |id| id.0)).await?)
+    }
+
+    /// The realms in which the caller may have to prove who they are.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn realms(&self) -> Result<Vec<RealmView>, ClientError> {
+        let dicts = self.proxy.realms().await?;
+        Ok(dicts.into_iter().map(Into::into).collect())
+    }
+
+    /// Gives a code before anything has connected: for a realm, for some seconds at most (0 for as
+    /// long as the rules let it), and also for this very process if that is going to connect.
+    ///
+    /// # Errors
+    /// See [`Self::status`]. A wrong code is no error, but an [`Answer`].
+    pub async fn elevate(
+        &self,
+        realm: &str,
+        seconds: u64,
+        this_process: bool,
+        code: &Zeroizing<String>,
+    ) -> Result<Answer, ClientError> {
+        let answered = self.proxy.elevate(realm, seconds, this_process, code);
+        understood(answered.await?)
     }
 
     /// Ends a grant of another user, or with `None` all of theirs. Says how many ended.

@@ -15,14 +15,17 @@ use super::polkit::{self, Action};
 use super::prompters::Prompters;
 use super::refused::Refused;
 use super::wire::{
-    AboutDict, AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, StatusDict,
+    AboutDict, AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, RealmDict,
+    StatusDict,
 };
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Caller, Refusal, Reply, Request};
+use crate::service::{Caller, Elevate, Refusal, Reply, Request};
 
 /// The longest code that is looked at, in bytes. A TOTP code has 6 to 8 digits, a recovery
 /// code some 30 characters.
 const MAX_CODE: usize = 64;
+/// The longest name of a realm that is looked at, in bytes.
+const MAX_NAME: usize = 256;
 /// Calls that one user may have under way. A person has one or two; a script that polls may
 /// have some more.
 const MAX_IN_FLIGHT: u32 = 16;
@@ -259,6 +262,52 @@ impl Agent {
             Request::Revoke(caller, which, reply)
         })
         .await
+    }
+
+    /// The realms in which the caller may have to prove who they are.
+    #[zbus(out_args("realms"))]
+    async fn realms(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<Vec<RealmDict>, Refused> {
+        let realms = self.ask(&header, bus, Request::Realms).await?;
+        Ok(realms.into_iter().map(Into::into).collect())
+    }
+
+    /// Takes a one-time code before anything has connected. It counts in a realm for `seconds` at
+    /// most, or with 0 for as long as the rules let it; with `this_process` also for the caller's
+    /// process where rules ask each by itself. The result is as that of `Answer`.
+    #[zbus(out_args("answer"))]
+    async fn elevate(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        realm: &str,
+        seconds: u64,
+        this_process: bool,
+        code: &str,
+    ) -> Result<AnswerDict, Refused> {
+        let code = bounded(code)?;
+        if realm.len() > MAX_NAME {
+            return Err(Refusal::NoSuchRealm.into());
+        }
+        let call = self.identify(&header, bus).await?;
+        let proxy = DBusProxy::new(bus).await?;
+        let asked = proxy.get_connection_unix_process_id(BusName::from(call.sender.as_ref()));
+        let pid = tokio::time::timeout(BUS_PATIENCE, asked).await;
+        let wanted = Elevate {
+            realm: realm.to_owned(),
+            seconds,
+            pid: pid.ok().and_then(Result::ok),
+            this_process,
+        };
+        let answer = self
+            .pass_on(call.caller, |caller, reply| {
+                Request::Elevate(caller, wanted, code, reply)
+            })
+            .await?;
+        Ok(answer.into())
     }
 
     /// Ends the grant with this id of another user, or with 0 all of that user's. For

@@ -13,6 +13,7 @@ mod people;
 mod polkit;
 mod prompters;
 mod refused;
+mod watch;
 pub(crate) mod wire;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use zbus::connection::Builder;
 
 pub use client::{AgentClient, ClientError};
 pub use refused::Refused;
+pub use watch::{Heard, Watch};
 
 use crate::service;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -30,6 +30,10 @@ pub enum Refused {
     CannotEnroll(String),
     /// [`Refusal::NotPermitted`].
     NotPermitted(String),
+    /// [`Refusal::NoSuchRealm`].
+    NoSuchRealm(String),
+    /// [`Refusal::NotBeforehand`].
+    NotBeforehand(String),
     /// [`Refusal::NoPrompter`].
     NoPrompter(String),
     /// [`Refusal::BadPolicy`].
@@ -63,6 +67,8 @@ impl From<Refusal> for Refused {
             Refusal::NoEnrollment => Self::NoEnrollment(text),
             Refusal::CannotEnroll(_) => Self::CannotEnroll(text),
             Refusal::NotPermitted => Self::NotPermitted(text),
+            Refusal::NoSuchRealm => Self::NoSuchRealm(text),
+            Refusal::NotBeforehand => Self::NotBeforehand(text),
             Refusal::NoPrompter(_) => Self::NoPrompter(text),
             Refusal::BadPolicy(_) => Self::BadPolicy(text),
             Refusal::Busy => Self::Busy(text),
@@ -83,6 +89,8 @@ impl fmt::Display for Refused {
             | Self::NoEnrollment(text)
             | Self::CannotEnroll(text)
             | Self::NotPermitted(text)
+            | Self::NoSuchRealm(text)
+            | Self::NotBeforehand(text)
             | Self::NoPrompter(text)
             | Self::BadPolicy(text)
             | Self::Busy(text)

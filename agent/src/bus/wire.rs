@@ -8,7 +8,9 @@ use zbus::{DeserializeDict, SerializeDict, Type};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Answer, ChallengeView, Enrollment, GrantView, PrompterView, StatusView};
+use crate::service::{
+    Answer, ChallengeView, Enrollment, GrantView, PrompterView, RealmView, StatusView,
+};
 
 /// A dictionary on the bus with the fields of a view. Ids are numbers there.
 macro_rules! dict {
@@ -116,6 +118,17 @@ dict! {
         showing: u32,
     }
     uid: Uid(u32),
+}
+
+dict! {
+    /// [`RealmView`] on the bus.
+    RealmDict of RealmView {
+        realm: String,
+        endpoints: Vec<String>,
+        scopes: Vec<String>,
+        ttl_seconds: u64,
+        seconds_left: u64,
+    }
 }
 
 /// What a prompter says of itself.

@@ -29,6 +29,7 @@ Exit codes:
   4  the agent or the D-Bus system bus can't be reached
   5  a broken policy or a broken audit log was found
   6  the policies that were compared differ
+  126, 127  `stile run`: the command can't be run, or isn't there
   128+n  ended by signal n"
     };
 }
@@ -103,6 +104,41 @@ pub(super) enum Command {
         "stile revoke --user alice --all     as an administrator"
     ))]
     Revoke(Revoke),
+    /// List the realms in which rules may ask you for proof
+    ///
+    /// With how long the last proof still counts, and for which connections one does.
+    #[command(after_help = after!("stile realms", "stile realms --json"))]
+    Realms(Format),
+    /// Prove who you are before anything connects
+    ///
+    /// For what runs without you, such as a playbook: one code counts for as long as the rules of
+    /// the realm let it, and with --for no longer than that. `stile revoke --all` ends it early.
+    #[command(after_help = after!(
+        "stile elevate                   in the only realm there is",
+        "stile elevate prod --for 30m    then ansible-playbook site.yml",
+        "oathtool --totp -b - < secret | stile elevate prod --stdin"
+    ))]
+    Elevate(Elevate),
+    /// Prove who you are, and then run a command
+    ///
+    /// Asks in this terminal, also where rules ask each program by itself. It is not asked for
+    /// what an earlier proof still lets through. Ends as the command does, with 127 if there is no
+    /// such command, and with 126 if it can't be run.
+    #[command(after_help = after!(
+        "stile run -- psql -h db1.example.com",
+        "stile run --realm prod --for 10m -- pg_dump prod"
+    ))]
+    Run(Run),
+    /// Wait until a challenge is over
+    ///
+    /// Without an id until all of yours are. Ends with 0 if they were approved, and with 1 if one
+    /// was not.
+    #[command(after_help = after!(
+        "stile wait",
+        "stile wait 7 --timeout 60s",
+        "stile wait --next --json    for the next challenge, if none is pending"
+    ))]
+    Wait(Wait),
     /// List the programs in your sessions that show challenges
     ///
     /// Root sees everybody's. Without one, challenges are told on the terminal alone.
@@ -287,6 +323,57 @@ pub(super) struct Revoke {
     pub(super) user: Option<String>,
     #[command(flatten)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Elevate {
+    /// The realm; needed if you have several
+    pub(super) realm: Option<String>,
+    /// For this long at most, as `30m`
+    #[arg(long = "for", value_name = "DURATION", value_parser = seconds)]
+    pub(super) limit: Option<u64>,
+    /// Read the code as one line from stdin
+    #[arg(long)]
+    pub(super) stdin: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The realm; needed if you have several
+    #[arg(long)]
+    pub(super) realm: Option<String>,
+    /// For this long at most, as `30m`
+    #[arg(long = "for", value_name = "DURATION", value_parser = seconds)]
+    pub(super) limit: Option<u64>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub(super) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// The challenge; all of yours without one
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) id: Option<u64>,
+    /// Wait no longer than this, as `60s`
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    pub(super) timeout: Option<u64>,
+    /// If none is pending, wait for the next one
+    #[arg(long, conflicts_with = "id")]
+    pub(super) next: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// A duration of at least a second, as the policy writes them.
+fn seconds(text: &str) -> Result<u64, String> {
+    match crate::config::parse_duration(text) {
+        Ok(duration) if duration.as_secs() > 0 => Ok(duration.as_secs()),
+        Ok(_) => Err("it must be at least 1s".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -522,6 +609,10 @@ impl Command {
             Self::Deny(_) => "deny",
             Self::Grants(_) => "grants",
             Self::Revoke(_) => "revoke",
+            Self::Realms(_) => "realms",
+            Self::Elevate(_) => "elevate",
+            Self::Run(_) => "run",
+            Self::Wait(_) => "wait",
             Self::Prompters(_) => "prompters",
             Self::Reload(_) => "reload",
             Self::Enroll(_) => "enroll",
@@ -565,7 +656,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 22);
+        assert_eq!(all.len(), 26);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");

@@ -25,6 +25,10 @@ pub(super) enum Exit {
     Broken,
     /// 6: the policies that were compared differ.
     Differ,
+    /// 126: a command can't be run, as shells have it.
+    NotRun,
+    /// 127: there is no such command, as shells have it.
+    NoCommand,
     /// 128 and the number of the signal, as shells have it.
     Signal(SignalKind),
 }
@@ -39,6 +43,8 @@ impl Exit {
             Self::Unreachable => 4,
             Self::Broken => 5,
             Self::Differ => 6,
+            Self::NotRun => 126,
+            Self::NoCommand => 127,
             Self::Signal(kind) => 128 | u8::try_from(kind.as_raw_value()).unwrap_or(0),
         }
     }

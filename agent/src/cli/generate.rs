@@ -122,6 +122,7 @@ mod tests {
                 "stile-deny.1",
                 "stile-detach.1",
                 "stile-doctor.1",
+                "stile-elevate.1",
                 "stile-enroll.1",
                 "stile-grants.1",
                 "stile-pending.1",
@@ -133,9 +134,12 @@ mod tests {
                 "stile-policy-test.1",
                 "stile-policy.1",
                 "stile-prompters.1",
+                "stile-realms.1",
                 "stile-reload.1",
                 "stile-revoke.1",
+                "stile-run.1",
                 "stile-status.1",
+                "stile-wait.1",
                 "stile.1",
             ]
         );

@@ -7,6 +7,7 @@ mod audit;
 mod deny;
 mod detach;
 mod doctor;
+mod elevate;
 mod enroll;
 mod failure;
 mod generate;
@@ -19,6 +20,7 @@ mod show;
 mod table;
 mod terminal;
 mod text;
+mod wait;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -52,6 +54,10 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Deny(args) => with_agent(deny::run(args)),
         Command::Grants(args) => with_agent(show::grants(args)),
         Command::Revoke(args) => with_agent(revoke::run(args)),
+        Command::Realms(args) => with_agent(elevate::realms(args)),
+        Command::Elevate(args) => with_agent(elevate::run(args)),
+        Command::Run(args) => with_agent(elevate::exec(args)),
+        Command::Wait(args) => with_agent(wait::run(args)),
         Command::Prompters(args) => with_agent(show::prompters(args)),
         Command::Reload(args) => with_agent(reload::run(args)),
         Command::Enroll(args) => with_agent(enroll::run(args)),

@@ -171,7 +171,7 @@ impl ElevationPermit {
             id: fact.id,
             factor: fact.factor,
             question,
-            expires: offer.expires(fact.proven),
+            expires: fact.expires(&offer),
             offer,
             realm,
         }

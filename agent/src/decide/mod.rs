@@ -36,6 +36,16 @@ pub struct ElevationFact<'a> {
     pub factor: Factor,
     /// When it was.
     pub proven: BootTime,
+    /// When it ends, if the user wanted it to end sooner than rules let it.
+    pub until: Option<BootTime>,
+}
+
+impl ElevationFact<'_> {
+    /// When a grant of this ends.
+    fn expires(&self, offer: &Offer) -> BootTime {
+        let expires = offer.expires(self.proven);
+        self.until.map_or(expires, |until| expires.min(until))
+    }
 }
 
 /// What is known of a connection that a decision is about.
@@ -274,8 +284,8 @@ fn fresh<'a>(
     }
     elevations
         .filter(|fact| fact.realm == realm && fact.bound == bound)
-        .filter(|fact| fact.proven <= now && now < offer.expires(fact.proven))
-        .max_by_key(|fact| fact.proven)
+        .filter(|fact| fact.proven <= now && now < fact.expires(offer))
+        .max_by_key(|fact| fact.expires(offer))
 }
 
 #[cfg(test)]

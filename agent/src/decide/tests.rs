@@ -96,6 +96,7 @@ fn fact(id: u64, realm: &str, proven: u64) -> ElevationFact<'_> {
         realm,
         bound: &Bound::User,
         proven: BootTime(proven),
+        until: None,
     }
 }
 

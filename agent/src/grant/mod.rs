@@ -185,13 +185,17 @@ impl Grant {
             factor: verified.factor(),
             elevation: verified.elevation(),
         };
+        let expires = |terms: &Terms| {
+            let expires = terms.expires(verified.proven().boot);
+            verified.until().map_or(expires, |until| expires.min(until))
+        };
         targets
             .into_iter()
             .map(|(id, target, terms)| Self {
                 id,
                 subject: verified.uid(),
                 target,
-                expires: terms.expires(verified.proven().boot),
+                expires: expires(&terms),
                 terms: Arc::unwrap_or_clone(terms),
                 basis: basis.clone(),
             })

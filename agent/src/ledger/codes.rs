@@ -9,6 +9,7 @@ use super::secret::TotpRecord;
 use super::tables::{STEPS, TOTP};
 use super::{Failures, Ledger, LedgerError, NewElevation, TotpSecret, elevations, failures};
 use crate::clock::WallTime;
+use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
 
 /// A time step of RFC 6238: seconds since 1970, divided by 30.
@@ -20,10 +21,12 @@ pub struct TotpStep(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum StepOutcome {
-    /// It was fresh, is used up now, and this elevation is stored.
+    /// It was fresh, is used up now, and these elevations are stored.
     Consumed {
         /// The elevation.
         elevation: ElevationId,
+        /// Those for further connections.
+        further: Vec<ElevationId>,
     },
     /// It, or a later one, was used before. Counted as a failure.
     Replayed(Failures),
@@ -99,8 +102,8 @@ impl Ledger {
         })
     }
 
-    /// Uses a step up, resets the failures and stores the elevation that it earns; or counts
-    /// a failure if it isn't fresh. All of that in one transaction.
+    /// Uses a step up, resets the failures and stores the elevation that it earns, and the same
+    /// for `further` of the user's connections; or counts a failure if it isn't fresh. All of that in one transaction.
     ///
     /// # Errors
     /// If it can't be written. Then the caller must take the code for wrong, although the
@@ -109,6 +112,7 @@ impl Ledger {
         &self,
         step: TotpStep,
         new: &NewElevation,
+        further: &[Bound],
     ) -> Result<StepOutcome, LedgerError> {
         self.engine.write("use a code up", |txn| {
             if !use_up(txn, new.uid, step)? {
@@ -117,7 +121,16 @@ impl Ledger {
             }
             failures::reset(txn, new.uid)?;
             let elevation = elevations::insert(txn, new)?;
-            Ok(StepOutcome::Consumed { elevation })
+            let further = further.iter().map(|bound| {
+                let bound = bound.clone();
+                let new = NewElevation {
+                    bound,
+                    ..new.clone()
+                };
+                elevations::insert(txn, &new)
+            });
+            let further = further.collect::<Result<_, _>>()?;
+            Ok(StepOutcome::Consumed { elevation, further })
         })
     }
 }

@@ -30,6 +30,9 @@ pub struct NewElevation {
     pub proven: Now,
     /// The boot that `proven.boot` counts in.
     pub boot: BootId,
+    /// When it ends, if the user wanted it to end sooner than rules let it.
+    #[serde(default)]
+    pub until: Option<BootTime>,
 }
 
 /// An elevation as the ledger has it. Only the ledger makes one.
@@ -74,6 +77,12 @@ impl StoredElevation {
     #[must_use]
     pub fn proven(&self) -> Now {
         self.record.proven
+    }
+
+    /// When it ends, if the user wanted it to end sooner than rules let it.
+    #[must_use]
+    pub fn until(&self) -> Option<BootTime> {
+        self.record.until
     }
 }
 

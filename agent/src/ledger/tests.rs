@@ -53,8 +53,11 @@ impl Fixture {
 
     /// Consumes a step and returns the elevation if it was accepted.
     fn consume(&self, uid: Uid, step: u64) -> Option<ElevationId> {
-        match self.ledger().consume_step(TotpStep(step), &new(uid, 0)) {
-            Ok(StepOutcome::Consumed { elevation }) => Some(elevation),
+        match self
+            .ledger()
+            .consume_step(TotpStep(step), &new(uid, 0), &[])
+        {
+            Ok(StepOutcome::Consumed { elevation, .. }) => Some(elevation),
             Ok(StepOutcome::Replayed(_)) => None,
             Err(error) => panic!("{error}"),
         }
@@ -102,6 +105,7 @@ fn new(uid: Uid, seconds: u64) -> NewElevation {
             wall: WallTime(7),
         },
         boot: boot(),
+        until: None,
     }
 }
 
@@ -175,8 +179,11 @@ fn elevations_end_with_their_boot_their_age_or_their_revocation() {
     let earned: Vec<ElevationId> = (1..=4)
         .map(|step| {
             let elevation = new(ALICE, step * 100);
-            match ledger.consume_step(TotpStep(step), &elevation).unwrap() {
-                StepOutcome::Consumed { elevation } => elevation,
+            match ledger
+                .consume_step(TotpStep(step), &elevation, &[])
+                .unwrap()
+            {
+                StepOutcome::Consumed { elevation, .. } => elevation,
                 StepOutcome::Replayed(_) => panic!("step {step} is fresh"),
             }
         })
@@ -266,7 +273,7 @@ fn after_an_engine_error_nothing_works_until_the_ledger_is_reopened() {
         ledger.throttle(ALICE, boot_time(0), &boot()).unwrap_err(),
         ledger.next_grant_id().unwrap_err(),
         ledger
-            .consume_step(TotpStep(1), &new(ALICE, 0))
+            .consume_step(TotpStep(1), &new(ALICE, 0), &[])
             .unwrap_err(),
     ];
     for error in errors {

@@ -15,8 +15,8 @@ use crate::clock::Now;
 use crate::grant::{Grant, Target, Terms};
 use crate::ids::{ChallengeId, ElevationId, GrantId, Uid};
 use crate::policy::Factor;
-use crate::service::{Answer, Caller, Refusal, seconds_up};
-use crate::verify::{Verification, Verified, verify_totp};
+use crate::service::{Answer, Caller, Refusal};
+use crate::verify::{Purpose, Verified, verify_totp};
 
 impl Pipeline {
     /// Checks a code. A right one is used up, whatever happens afterwards.
@@ -39,44 +39,11 @@ impl Pipeline {
         if !self.flood.admits(caller.uid, now.boot) {
             return Err(Refusal::Busy);
         }
-        let verification = verify_totp(
-            &mut self.ledger,
-            subject,
-            (key.realm.as_str(), &key.bound),
-            code,
-            now,
-            &self.boot,
-        )
-        .map_err(StageError::from)?;
-        match verification {
-            Verification::Verified(verified) => self.approve(id, verified, now),
-            Verification::Wrong {
-                tries_left,
-                replayed,
-            } => {
-                self.history.note_failure(subject, now);
-                let outcome = if replayed {
-                    FactorOutcome::Replayed
-                } else {
-                    FactorOutcome::Wrong
-                };
-                self.factor_used(subject, outcome, Some(id), now)?;
-                Ok(Answer::Wrong { tries_left })
-            }
-            Verification::Throttled { retry } => {
-                self.factor_used(subject, FactorOutcome::Throttled, Some(id), now)?;
-                Ok(Answer::Throttled {
-                    retry_seconds: seconds_up(retry),
-                })
-            }
-            Verification::Locked => {
-                self.factor_used(subject, FactorOutcome::Locked, Some(id), now)?;
-                Err(Refusal::Locked)
-            }
-            Verification::NotEnrolled => {
-                self.factor_used(subject, FactorOutcome::NotEnrolled, Some(id), now)?;
-                Err(Refusal::NotEnrolled)
-            }
+        let purpose = Purpose::new(key.realm.as_str(), &key.bound);
+        let verification = verify_totp(&mut self.ledger, subject, purpose, code, now, &self.boot);
+        match self.judged(subject, Some(id), verification, now)? {
+            Ok(verified) => self.approve(&[id], verified, key.realm.as_str(), now),
+            Err(answer) => Ok(answer),
         }
     }
 
@@ -87,65 +54,87 @@ impl Pipeline {
         challenge: Option<ChallengeId>,
         now: Now,
     ) -> Result<(), StageError> {
-        let used = self.factor_event(uid, outcome, challenge, None);
-        self.record(now, [used])
+        let used = self.factor_use(uid, outcome, challenge);
+        self.record(now, [Event::Factor(used)])
     }
 
-    fn factor_event(
+    fn factor_use(
         &self,
         uid: Uid,
         outcome: FactorOutcome,
         challenge: Option<ChallengeId>,
-        elevation: Option<ElevationId>,
-    ) -> Event {
-        let subject = self.subject(uid);
-        let factor = Factor::Totp;
-        Event::Factor(audit::FactorUse {
-            subject,
-            factor,
+    ) -> audit::FactorUse {
+        audit::FactorUse {
+            subject: self.subject(uid),
+            factor: Factor::Totp,
             outcome,
             challenge,
-            elevation,
-        })
+            elevation: None,
+            realm: None,
+        }
     }
 
-    /// Turns a verified factor into grants for everything that waits on its challenge.
-    fn approve(
+    /// Turns a verified factor into grants for everything that waits on these challenges.
+    pub(super) fn approve(
         &mut self,
-        id: ChallengeId,
+        ids: &[ChallengeId],
         verified: Verified,
+        realm: &str,
         now: Now,
     ) -> Result<Answer, Refusal> {
-        let challenge = self.challenges.take(id).ok_or(Refusal::NoSuchChallenge)?;
-        let elevation = verified.elevation();
-        let subject = challenge.key.subject;
-        let numbered = self.number(earned(&challenge, now));
-        let numbered = match numbered {
+        let elevations: Vec<_> = [verified.elevation()]
+            .into_iter()
+            .chain(verified.further().iter().copied())
+            .collect();
+        let subject = verified.uid();
+        let challenges: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.challenges.take(*id))
+            .collect();
+        let outcome = ChallengeOutcome::Approved;
+        let numbered = match self.number(earned(&challenges, now)) {
             Ok(numbered) => numbered,
             Err(error) => {
-                let _ = self.ledger.revoke_elevation(elevation);
-                self.tell_over(id, subject, ChallengeOutcome::Failed);
-                self.end_waiting(challenge.waiting, CloseReason::Fault, None, now);
+                self.take_back(&elevations);
+                for challenge in challenges {
+                    self.tell_over(challenge.id, subject, ChallengeOutcome::Failed);
+                    self.end_waiting(challenge.waiting, CloseReason::Fault, None, now);
+                }
                 return Err(error.into());
             }
         };
-        let mut events =
-            vec![self.factor_event(subject, FactorOutcome::Accepted, Some(id), Some(elevation))];
-        events.extend(self.ended(&challenge, ChallengeOutcome::Approved, now));
+        let mut events = vec![audit::FactorUse {
+            elevation: elevations.first().copied(),
+            realm: Some(realm.to_owned()),
+            ..self.factor_use(subject, FactorOutcome::Accepted, ids.first().copied())
+        }]
+        .into_iter()
+        .map(Event::Factor)
+        .collect::<Vec<_>>();
+        for challenge in &challenges {
+            events.extend(self.ended(challenge, outcome, now));
+            self.tell_over(challenge.id, subject, outcome);
+        }
         let longest = numbered.iter().map(|(_, _, terms)| terms.given.ttl).max();
         let grants = Grant::from_verified(verified, numbered);
-        self.tell_over(id, subject, ChallengeOutcome::Approved);
+        let waiting = challenges.into_iter().flat_map(|it| it.waiting).collect();
         let released = self
-            .put_in_force(grants, challenge.waiting, events, now)
+            .put_in_force(grants, waiting, events, now)
             .inspect_err(|_| {
                 // What could not be recorded shall not let anybody through later either.
-                let _ = self.ledger.revoke_elevation(elevation);
+                self.take_back(&elevations);
             })?;
-        info!(challenge = %id, uid = %subject, released, "approved");
+        info!(challenges = ?ids, uid = %subject, released, "approved");
         Ok(Answer::Accepted {
             until_seconds: longest.unwrap_or_default().as_secs(),
             released,
         })
+    }
+
+    fn take_back(&self, elevations: &[ElevationId]) {
+        for elevation in elevations {
+            let _ = self.ledger.revoke_elevation(*elevation);
+        }
     }
 
     fn number(
@@ -197,9 +186,9 @@ impl Pipeline {
 
 /// What an answer earns: for each connection that waits what its own rule gives. Where two rules
 /// would give the same thing, the one that ends first counts.
-fn earned(challenge: &Challenge, now: Now) -> HashMap<Target, Arc<Terms>> {
+fn earned(challenges: &[Challenge], now: Now) -> HashMap<Target, Arc<Terms>> {
     let mut earned: HashMap<Target, Arc<Terms>> = HashMap::new();
-    for waiting in &challenge.waiting {
+    for waiting in challenges.iter().flat_map(|it| &it.waiting) {
         let Some(terms) = &waiting.terms else {
             continue;
         };

@@ -105,6 +105,7 @@ impl Pipeline {
             bound: elevation.bound(),
             factor: elevation.factor(),
             proven: elevation.proven().boot,
+            until: elevation.until(),
         });
         let decided = {
             let process = facts.process();

@@ -10,6 +10,7 @@ mod adopt;
 mod alone;
 mod answers;
 mod attempts;
+mod elevating;
 mod endings;
 mod enrolling;
 mod existing;

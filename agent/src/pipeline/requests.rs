@@ -38,6 +38,14 @@ impl Pipeline {
                 let ended = self.revoke(caller, id, now);
                 self.finish(reply, ended);
             }
+            Request::Realms(caller, reply) => {
+                let realms = self.realms(caller, now);
+                self.finish(reply, realms);
+            }
+            Request::Elevate(caller, wanted, code, reply) => {
+                let answer = self.elevate(caller, &wanted, &code, now);
+                self.finish(reply, answer);
+            }
             Request::RevokeOf(caller, uid, id, reply) => {
                 let ended = self.revoke_of(caller, uid, id, now);
                 self.finish(reply, ended);

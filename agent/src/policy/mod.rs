@@ -22,6 +22,7 @@ mod nat64;
 mod pattern;
 mod program;
 mod read;
+mod realms;
 mod risk;
 mod rule;
 mod schema;
@@ -51,6 +52,7 @@ pub use load::{Loaded, load, load_as, load_on, load_texts};
 pub use names::{NameError, Names, Remembered, SystemNames};
 pub use pattern::Pattern;
 pub use program::ProgramSelector;
+pub use realms::{Realm, realms_of};
 pub use risk::{MAX_POINTS, Response, Risk, Threshold};
 pub use rule::{
     Action, DEFAULT_HOLD, DEFAULT_REALM_TTL, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry,

@@ -14,7 +14,7 @@ pub use enroll::{
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::fuzz_code;
-pub use totp::{Verification, Verified, verify_totp};
+pub use totp::{Purpose, Verification, Verified, verify_totp};
 
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ impl Fixture {
         verify_totp(
             &mut self.ledger,
             uid,
-            ("prod", &Bound::User),
+            Purpose::new("prod", &Bound::User),
             code,
             at(seconds),
             &boot(),
@@ -134,7 +134,7 @@ fn the_vectors_of_rfc_6238_are_accepted() {
         let outcome = verify_totp(
             &mut fixture.ledger,
             ALICE,
-            ("prod", &Bound::User),
+            Purpose::new("prod", &Bound::User),
             digits,
             now,
             &boot(),
@@ -302,7 +302,7 @@ fn a_stored_secret_that_is_too_short_is_an_error() {
     let error = verify_totp(
         &mut fixture.ledger,
         BOB,
-        ("prod", &Bound::User),
+        Purpose::new("prod", &Bound::User),
         "1",
         at(START),
         &boot(),

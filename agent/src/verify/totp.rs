@@ -7,7 +7,7 @@ use std::time::Duration;
 use totp_rs::{Algorithm, Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use crate::clock::Now;
+use crate::clock::{BootTime, Now};
 use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
 use crate::ledger::{
@@ -28,17 +28,21 @@ pub struct Verified {
     realm: String,
     factor: Factor,
     elevation: ElevationId,
+    further: Vec<ElevationId>,
     proven: Now,
+    until: Option<BootTime>,
 }
 
 impl Verified {
-    fn new(elevation: ElevationId, stored: NewElevation) -> Self {
+    fn new(elevation: ElevationId, further: Vec<ElevationId>, stored: NewElevation) -> Self {
         Self {
             uid: stored.uid,
             realm: stored.realm,
             factor: stored.factor,
             elevation,
+            further,
             proven: stored.proven,
+            until: stored.until,
         }
     }
 
@@ -66,10 +70,22 @@ impl Verified {
         self.elevation
     }
 
+    /// Where the ledger keeps it for others of the user's connections.
+    #[must_use]
+    pub fn further(&self) -> &[ElevationId] {
+        &self.further
+    }
+
     /// When.
     #[must_use]
     pub fn proven(&self) -> Now {
         self.proven
+    }
+
+    /// When it ends, if sooner than rules let it.
+    #[must_use]
+    pub fn until(&self) -> Option<BootTime> {
+        self.until
     }
 }
 
@@ -98,7 +114,33 @@ pub enum Verification {
     NotEnrolled,
 }
 
-/// Checks a one-time code that `uid` gave for a realm, and for some of their connections. ASCII spaces and dashes in it are
+/// What a proof is to count for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose<'a> {
+    /// In which realm.
+    pub realm: &'a str,
+    /// For which of the user's connections.
+    pub bound: &'a Bound,
+    /// And for which others, by the same code.
+    pub further: &'a [Bound],
+    /// When it ends, if sooner than rules let it.
+    pub until: Option<BootTime>,
+}
+
+impl<'a> Purpose<'a> {
+    /// For some of the user's connections, for as long as rules let it.
+    #[must_use]
+    pub fn new(realm: &'a str, bound: &'a Bound) -> Self {
+        Self {
+            realm,
+            bound,
+            further: &[],
+            until: None,
+        }
+    }
+}
+
+/// Checks a one-time code that `uid` gave for a purpose. ASCII spaces and dashes in it are
 /// passed over, as people type `123 456`.
 ///
 /// The exclusive borrow keeps another try from slipping in between the throttle and the
@@ -109,7 +151,7 @@ pub enum Verification {
 pub fn verify_totp(
     ledger: &mut Ledger,
     uid: Uid,
-    (realm, bound): (&str, &Bound),
+    purpose: Purpose<'_>,
     code: &str,
     now: Now,
     boot: &BootId,
@@ -131,21 +173,25 @@ pub fn verify_totp(
     };
     let elevation = NewElevation {
         uid,
-        realm: realm.to_owned(),
-        bound: bound.clone(),
+        realm: purpose.realm.to_owned(),
+        bound: purpose.bound.clone(),
         factor: Factor::Totp,
         proven: now,
         boot: boot.clone(),
+        until: purpose.until,
     };
-    Ok(match ledger.consume_step(step, &elevation)? {
-        StepOutcome::Consumed { elevation: id } => {
-            Verification::Verified(Verified::new(id, elevation))
-        }
-        StepOutcome::Replayed(failures) => Verification::Wrong {
-            tries_left: failures.tries_left(),
-            replayed: true,
+    Ok(
+        match ledger.consume_step(step, &elevation, purpose.further)? {
+            StepOutcome::Consumed {
+                elevation: id,
+                further,
+            } => Verification::Verified(Verified::new(id, further, elevation)),
+            StepOutcome::Replayed(failures) => Verification::Wrong {
+                tries_left: failures.tries_left(),
+                replayed: true,
+            },
         },
-    })
+    )
 }
 
 /// The step that the code belongs to: the current one, or the one before or after it.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use stile::bus::{BusService, BusSettings, serve_at};
 use stile::ids::{ChallengeId, Uid};
-use stile::service::{Answer, Caller, ChallengeView, Enrollment, Refusal, Request, StatusView};
+use stile::service::{
+    Answer, Caller, ChallengeView, Enrollment, RealmView, Refusal, Request, StatusView,
+};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -161,6 +163,18 @@ pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
             Request::Revoke(_, which, reply) => {
                 drop(reply.send(Ok(if which.is_none() { 5 } else { 1 })));
             }
+            Request::Realms(_, reply) => drop(reply.send(Ok(vec![realm()]))),
+            Request::Elevate(_, wanted, code, reply) => {
+                let answer = match (wanted.realm.as_str(), code.as_str()) {
+                    ("prod", "123456") => Ok(Answer::Accepted {
+                        until_seconds: 900,
+                        released: 0,
+                    }),
+                    ("prod", _) => Ok(Answer::Wrong { tries_left: 1 }),
+                    _ => Err(Refusal::NoSuchRealm),
+                };
+                drop(reply.send(answer));
+            }
             Request::RevokeOf(_, uid, _, reply) => drop(reply.send(Ok(uid.0))),
             Request::Reload(_, reply) => {
                 drop(reply.send(Err(Refusal::BadPolicy("a.toml:1:1 odd".into()))));
@@ -189,6 +203,16 @@ pub(crate) fn status() -> StatusView {
         enrolled: false,
         problems: vec!["a disk is full".into()],
         faults: vec![("ring-full".into(), 3)],
+    }
+}
+
+pub(crate) fn realm() -> RealmView {
+    RealmView {
+        realm: "prod".into(),
+        endpoints: vec!["prod-db".into()],
+        scopes: vec!["user".into()],
+        ttl_seconds: 900,
+        seconds_left: 0,
     }
 }
 

@@ -8,7 +8,7 @@ fn a_replayed_code_counts_as_a_failure_and_earns_no_elevation() {
     for count in 1..=3 {
         let outcome = fixture
             .ledger()
-            .consume_step(TotpStep(10), &new(ALICE, 100))
+            .consume_step(TotpStep(10), &new(ALICE, 100), &[])
             .unwrap();
         let StepOutcome::Replayed(failures) = outcome else {
             panic!("accepted twice");

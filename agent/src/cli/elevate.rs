@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `stile elevate`, `stile run` and `stile realms`: proof before anything connects.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::Duration;
+
+use super::approve::{throttled, wrong};
+use super::args::{Elevate, Format, Run};
+use super::failure::{Exit, Failure};
+use super::output::{columns, print, print_json};
+use super::table::{Cut, Table};
+use super::terminal::{Prompter, Typed};
+use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
+use crate::bus::AgentClient;
+use crate::service::{Answer, RealmView};
+
+/// How long somebody may take to type a code that nothing waits for.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// `stile realms`.
+pub(super) async fn realms(format: Format) -> Result<Exit, Failure> {
+    let realms = AgentClient::connect().await?.realms().await?;
+    if format.json {
+        print_json(&realms)?;
+    } else if realms.is_empty() {
+        print("no rule asks you for proof")?;
+    } else {
+        print(&realms_table(&realms, columns()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn realms_table(realms: &[RealmView], columns: Option<usize>) -> String {
+    let mut table = Table::new(&[
+        ("REALM", Cut::Back),
+        ("LEFT", Cut::Never),
+        ("AT MOST", Cut::Never),
+        ("FOR EACH", Cut::Never),
+        ("ENDPOINTS", Cut::Back),
+    ]);
+    for view in realms {
+        table.row(vec![
+            escape(&view.realm),
+            match view.seconds_left {
+                0 => "-".to_owned(),
+                left => duration(left),
+            },
+            duration(view.ttl_seconds),
+            escape(&view.scopes.join(", ")),
+            escape(&view.endpoints.join(", ")),
+        ]);
+    }
+    table.render(columns)
+}
+
+/// `stile elevate`.
+pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
+    let client = AgentClient::connect().await?;
+    let realm = select(client.realms().await?, args.realm.as_deref())?;
+    let prompter = Prompter::open(args.stdin)?;
+    let answer = ask(&client, &prompter, &realm, args.limit, false).await?;
+    if args.format.json {
+        print_json(&answer)?;
+    }
+    let text = said(&realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
+    if !args.format.json {
+        print(&styled(GOOD, &text))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// `stile run`: asks, and then is the command. It returns only if it can't be.
+pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
+    let client = AgentClient::connect().await?;
+    let realm = select(client.realms().await?, args.realm.as_deref())?;
+    let only_users = realm.scopes.iter().all(|scope| scope == "user");
+    if realm.seconds_left == 0 || !only_users {
+        let prompter = Prompter::open(false)?;
+        let answer = ask(&client, &prompter, &realm, args.limit, true).await?;
+        let text = said(&realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
+        prompter.say(&styled(GOOD, &text))?;
+    }
+    drop(client);
+    let [program, rest @ ..] = args.command.as_slice() else {
+        return Err(Failure::new(Exit::Usage, "which command?"));
+    };
+    Err(become_it(program, rest))
+}
+
+/// The process stays the same, so that a proof for it counts for the command.
+fn become_it(program: &OsString, arguments: &[OsString]) -> Failure {
+    let error = Command::new(program).args(arguments).exec();
+    let shown = escape(&program.to_string_lossy());
+    let exit = match error.kind() {
+        std::io::ErrorKind::NotFound => Exit::NoCommand,
+        _ => Exit::NotRun,
+    };
+    Failure::new(exit, format!("can't run {shown}: {error}"))
+}
+
+/// Asks for a code until one is right, or no further one would help.
+async fn ask(
+    client: &AgentClient,
+    prompter: &Prompter,
+    realm: &RealmView,
+    limit: Option<u64>,
+    this_process: bool,
+) -> Result<Answer, Failure> {
+    prompter.say(&block(realm, limit))?;
+    loop {
+        let code = match prompter.code(PATIENCE).await? {
+            Typed::Code(code) => code,
+            Typed::NotACode if prompter.asks_again() => {
+                prompter.say("that is no code; type the digits that your app shows")?;
+                continue;
+            }
+            Typed::NotACode => return Err(Failure::new(Exit::Refused, "that is no code")),
+            Typed::Nothing | Typed::TooLate => {
+                return Err(Failure::new(
+                    Exit::Refused,
+                    "no code, so nothing has changed",
+                ));
+            }
+        };
+        let seconds = limit.unwrap_or(0);
+        let answer = client
+            .elevate(&realm.realm, seconds, this_process, &code)
+            .await?;
+        match answer {
+            Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
+                prompter.say(&styled(BAD, &wrong(tries_left)))?;
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// The realm that is meant: the one that is named, or the only one.
+fn select(mut realms: Vec<RealmView>, wanted: Option<&str>) -> Result<RealmView, Failure> {
+    if let Some(wanted) = wanted {
+        let none = || {
+            let text = format!(
+                "no rule asks you for proof in realm {}; `stile realms` lists yours",
+                escape(wanted)
+            );
+            Failure::new(Exit::Nothing, text)
+        };
+        return realms
+            .into_iter()
+            .find(|view| view.realm == wanted)
+            .ok_or_else(none);
+    }
+    match realms.len() {
+        0 => Err(Failure::new(Exit::Nothing, "no rule asks you for proof")),
+        1 => Ok(realms.swap_remove(0)),
+        _ => {
+            let text = format!(
+                "there are several realms. Name one, as in `stile elevate {}`\n\n{}",
+                escape(&realms[0].realm),
+                realms_table(&realms, Some(80))
+            );
+            Err(Failure::new(Exit::Usage, text))
+        }
+    }
+}
+
+/// What is asked for, for the one who answers.
+fn block(realm: &RealmView, limit: Option<u64>) -> String {
+    let longest = limit.map_or(realm.ttl_seconds, |limit| limit.min(realm.ttl_seconds));
+    format!(
+        "{}\n  endpoints    {}\n  a code gives {}",
+        styled(HEAD, &format!("Realm {}", escape(&realm.realm))),
+        escape(&realm.endpoints.join(", ")),
+        styled(HEAD, &format!("access for up to {}", duration(longest))),
+    )
+}
+
+fn said(realm: &RealmView, answer: &Answer) -> Result<String, String> {
+    match *answer {
+        Answer::Accepted { until_seconds, .. } => Ok(format!(
+            "elevated: {} for up to {}",
+            escape(&realm.realm),
+            duration(until_seconds)
+        )),
+        Answer::Wrong { tries_left } => Err(wrong(tries_left)),
+        Answer::Throttled { retry_seconds } => Err(throttled(retry_seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+
+    use super::*;
+
+    fn realm(name: &str) -> RealmView {
+        RealmView {
+            realm: name.into(),
+            endpoints: vec!["prod-db".into(), "prod-cache".into()],
+            scopes: vec!["user".into()],
+            ttl_seconds: 900,
+            seconds_left: 0,
+        }
+    }
+
+    #[test]
+    fn the_only_realm_is_meant_without_a_name() {
+        assert_eq!(select(vec![realm("prod")], None), Ok(realm("prod")));
+        let both = || vec![realm("prod"), realm("lab")];
+        assert_eq!(select(both(), None).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(select(both(), Some("lab")), Ok(realm("lab")));
+        let failure = select(both(), Some("x\u{1b}[2J")).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Nothing);
+        assert!(failure.text().contains("x\\u{1b}[2J"), "{}", failure.text());
+        assert_eq!(select(vec![], None).unwrap_err().exit(), Exit::Nothing);
+    }
+
+    #[test]
+    fn the_block_says_for_how_long_at_most() {
+        let text = |limit| strip_str(&block(&realm("prod"), limit)).to_string();
+        assert_eq!(
+            text(None),
+            "Realm prod\n  endpoints    prod-db, prod-cache\n  \
+             a code gives access for up to 15m 00s"
+        );
+        assert!(text(Some(60)).contains("up to 1m 00s"));
+        assert!(text(Some(86_400)).contains("up to 15m 00s"));
+    }
+
+    #[test]
+    fn a_realm_is_one_line() {
+        let text = realms_table(&[realm("prod")], Some(80));
+        assert_eq!(
+            strip_str(&text).to_string(),
+            "REALM  LEFT  AT MOST  FOR EACH  ENDPOINTS\n\
+             prod   -     15m 00s  user      prod-db, prod-cache"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Proofs that users give before they connect.
+
+use std::time::Duration;
+
+use tracing::info;
+use zeroize::Zeroizing;
+
+use super::{Pipeline, StageError};
+use crate::audit::FactorOutcome;
+use crate::classify::Process;
+use crate::clock::Now;
+use crate::decide::Bound;
+use crate::ids::ChallengeId;
+use crate::policy::{Realm, Scope, realms_of};
+use crate::service::{Answer, Caller, Elevate, RealmView, Refusal, seconds_up};
+use crate::verify::{Purpose, verify_totp};
+
+/// The longest time that a user may ask for. No rule gives more.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Pipeline {
+    /// The realms in which the caller may have to prove who they are.
+    pub(super) fn realms(&self, caller: Caller, now: Now) -> Result<Vec<RealmView>, Refusal> {
+        let proofs = self
+            .ledger
+            .elevations(caller.uid, &self.boot)
+            .map_err(StageError::from)?;
+        let realms = realms_of(&self.policy, &self.names, caller.uid);
+        let views = realms.into_iter().map(|(realm, found)| {
+            let own = proofs.iter().filter(|proof| proof.realm() == realm);
+            let left = own.map(|proof| {
+                let until = proof.proven().boot.after(found.ttl);
+                let until = proof.until().map_or(until, |end| until.min(end));
+                seconds_up(until.since(now.boot))
+            });
+            RealmView {
+                seconds_left: left.max().unwrap_or(0),
+                endpoints: found.endpoints.into_iter().collect(),
+                scopes: found.scopes.iter().map(ToString::to_string).collect(),
+                ttl_seconds: found.ttl.as_secs(),
+                realm,
+            }
+        });
+        Ok(views.collect())
+    }
+
+    /// Checks a code that is given before anything has connected. What waits for the same proof
+    /// goes on with it.
+    pub(super) fn elevate(
+        &mut self,
+        caller: Caller,
+        wanted: &Elevate,
+        code: &Zeroizing<String>,
+        now: Now,
+    ) -> Result<Answer, Refusal> {
+        // What the gate reported before the answer counts as before it.
+        self.drain_attempts();
+        let realms = realms_of(&self.policy, &self.names, caller.uid);
+        let found = realms.get(&wanted.realm).ok_or(Refusal::NoSuchRealm)?;
+        let (first, further) = self.bounds(caller, wanted, found)?;
+        let limit = (wanted.seconds > 0).then(|| Duration::from_secs(wanted.seconds).min(LONGEST));
+        if !self.flood.admits(caller.uid, now.boot) {
+            return Err(Refusal::Busy);
+        }
+        let purpose = Purpose {
+            realm: &wanted.realm,
+            bound: &first,
+            further: &further,
+            until: limit.map(|limit| now.boot.after(limit)),
+        };
+        let verification =
+            verify_totp(&mut self.ledger, caller.uid, purpose, code, now, &self.boot);
+        let verified = match self.judged(caller.uid, None, verification, now)? {
+            Ok(verified) => verified,
+            Err(answer) => return Ok(answer),
+        };
+        let waits = |bound: &Bound| *bound == first || further.contains(bound);
+        let answered: Vec<ChallengeId> = self
+            .challenges
+            .all()
+            .filter(|it| it.key.subject == caller.uid)
+            .filter(|it| it.key.realm.as_str() == wanted.realm && waits(&it.key.bound))
+            .map(|it| it.id)
+            .collect();
+        info!(uid = %caller.uid, realm = %wanted.realm, "elevated");
+        let longest = limit.map_or(found.ttl, |limit| found.ttl.min(limit));
+        let answer = self.approve(&answered, verified, &wanted.realm, now)?;
+        Ok(match answer {
+            Answer::Accepted { released, .. } => Answer::Accepted {
+                until_seconds: longest.as_secs(),
+                released,
+            },
+            other => other,
+        })
+    }
+
+    /// For which connections such a proof counts: those that rules of the realm ask together.
+    fn bounds(
+        &self,
+        caller: Caller,
+        wanted: &Elevate,
+        realm: &Realm,
+    ) -> Result<(Bound, Vec<Bound>), Refusal> {
+        // The bus tells the process only as it was; that it is the caller's own is what counts.
+        let process = wanted
+            .pid
+            .and_then(|pid| Process::holding(&self.procfs, pid).ok())
+            .filter(|process| process.uid == caller.uid);
+        let of_scope = |scope: &Scope| match scope {
+            Scope::User => Some(Bound::User),
+            Scope::Unit => process.as_ref()?.unit_cgroup().map(Bound::Unit),
+            Scope::Process if wanted.this_process => Some(Bound::Process(process.as_ref()?.id())),
+            Scope::Process | Scope::Socket => None,
+        };
+        let mut bounds = realm.scopes.iter().filter_map(of_scope);
+        let first = bounds.next().ok_or(Refusal::NotBeforehand)?;
+        Ok((first, bounds.collect()))
+    }
+
+    /// Writes down what a code was worth. `Err` is what its user is told.
+    pub(super) fn judged(
+        &mut self,
+        subject: crate::ids::Uid,
+        challenge: Option<ChallengeId>,
+        verification: Result<crate::verify::Verification, crate::ledger::LedgerError>,
+        now: Now,
+    ) -> Result<Result<crate::verify::Verified, Answer>, Refusal> {
+        use crate::verify::Verification;
+        match verification.map_err(StageError::from)? {
+            Verification::Verified(verified) => Ok(Ok(verified)),
+            Verification::Wrong {
+                tries_left,
+                replayed,
+            } => {
+                self.history.note_failure(subject, now);
+                let outcome = if replayed {
+                    FactorOutcome::Replayed
+                } else {
+                    FactorOutcome::Wrong
+                };
+                self.factor_used(subject, outcome, challenge, now)?;
+                Ok(Err(Answer::Wrong { tries_left }))
+            }
+            Verification::Throttled { retry } => {
+                self.factor_used(subject, FactorOutcome::Throttled, challenge, now)?;
+                Ok(Err(Answer::Throttled {
+                    retry_seconds: seconds_up(retry),
+                }))
+            }
+            Verification::Locked => {
+                self.factor_used(subject, FactorOutcome::Locked, challenge, now)?;
+                Err(Refusal::Locked)
+            }
+            Verification::NotEnrolled => {
+                self.factor_used(subject, FactorOutcome::NotEnrolled, challenge, now)?;
+                Err(Refusal::NotEnrolled)
+            }
+        }
+    }
+}
