@@ -304,6 +304,12 @@ impl Host {
     }
 }
 
+/// Where the sandbox's users find a program of stile.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    sandbox::bin(name)
+}
+
 /// Where the sandbox's users find the tests' own client.
 #[must_use]
 pub fn client_program() -> PathBuf {

@@ -46,7 +46,7 @@ pub use commands::{Enrolling, Said};
 pub use crowd::{Crowd, CrowdServer, Passed, Settled};
 pub use daemon::Footprint;
 pub use disk::{Disk, Disks};
-pub use host::{Host, client_program};
+pub use host::{Host, client_program, program};
 pub use login::Login;
 pub use postgres::Postgres;
 pub use probe::{Fate, Probe, probe_program};

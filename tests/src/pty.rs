@@ -2,7 +2,7 @@
 //! A real terminal, on which a user is logged in.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
@@ -53,6 +53,13 @@ impl Terminal {
             self.seen.contains(text).then_some(())
         });
         &self.seen
+    }
+
+    /// Types a line, once this text was shown.
+    #[track_caller]
+    pub fn type_at(&mut self, prompt: &str, line: &str) {
+        self.shows(prompt);
+        writeln!(self.screen, "{line}").unwrap();
     }
 
     fn read(&mut self) {

@@ -20,6 +20,12 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::output(&error))
 }
 
+/// Says something beside what is printed, and a newline.
+pub(super) fn note(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stderr().lock();
+    writeln!(out, "{text}").map_err(|error| Failure::output(&error))
+}
+
 /// Prints the value as one line of JSON.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     // Wiped, because an enrollment is printed this way too.

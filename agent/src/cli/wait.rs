@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::Wait;
 use super::failure::{Exit, Failure};
-use super::output::{print, print_json};
+use super::output::{note, print, print_json};
 use super::text::escape;
 use crate::bus::{AgentClient, Heard};
 use crate::ids::{ChallengeId, Uid};
@@ -35,6 +35,11 @@ pub(super) async fn run(args: Wait) -> Result<Exit, Failure> {
         );
         return Err(Failure::new(Exit::Nothing, text));
     }
+    let what = match waits.keys().map(ToString::to_string).collect::<Vec<_>>() {
+        ids if ids.is_empty() => "the next challenge".to_owned(),
+        ids => ids.join(", "),
+    };
+    note(&format!("waiting for {what}"))?;
     let mut ended = Vec::new();
     let deadline = args
         .timeout
