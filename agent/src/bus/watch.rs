@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use zbus::names::OwnedUniqueName;
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
 use super::client::ClientError;
@@ -33,6 +34,8 @@ pub enum Heard {
 /// A stream of news from the agent. It ends when this is dropped.
 pub struct Watch {
     signals: MessageStream,
+    /// The agent: others could send signals to us alone, in its words.
+    agent: OwnedUniqueName,
     owners: zbus::fdo::NameOwnerChangedStream,
 }
 
@@ -57,13 +60,18 @@ impl Watch {
             .build()?;
         // First the ears, then the word: nothing is missed in between.
         let signals = MessageStream::for_match_rule(rule, bus, None).await?;
-        let owners = zbus::fdo::DBusProxy::new(bus)
-            .await?
+        let daemon = zbus::fdo::DBusProxy::new(bus).await?;
+        let owners = daemon
             .receive_name_owner_changed_with_args(&[(0, NAME)])
             .await?;
-        bus.call_method(Some(NAME), PATH, Some(NAME), "Subscribe", &())
+        let agent = daemon.get_name_owner(NAME.try_into()?).await?;
+        bus.call_method(Some(agent.as_str()), PATH, Some(NAME), "Subscribe", &())
             .await?;
-        Ok(Self { signals, owners })
+        Ok(Self {
+            signals,
+            agent,
+            owners,
+        })
     }
 
     /// The next piece of news; None once the bus is lost.
@@ -71,7 +79,10 @@ impl Watch {
         loop {
             tokio::select! {
                 signal = self.signals.next() => {
-                    if let Some(heard) = understood(&signal?.ok()?) {
+                    let signal = signal?.ok()?;
+                    let header = signal.header();
+                    let is_agents = header.sender().is_some_and(|it| *it == *self.agent);
+                    if let Some(heard) = understood(&signal).filter(|_| is_agents) {
                         return Some(heard);
                     }
                 }

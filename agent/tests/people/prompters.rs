@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stile::bus::{AgentClient, NAME, PATH};
+use stile::bus::{AgentClient, Heard, NAME, PATH};
 use stile::ids::{ChallengeId, Uid};
 use stile::service::{Answer, Caller, ChallengeView, News, Refusal, Request};
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ enum Deed {
 
 /// What a prompter has heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Heard {
+enum Told {
     Prompt { id: u64, wrong: bool },
     Cancel { id: u64, outcome: String },
     Tell(String),
@@ -36,7 +36,7 @@ enum Heard {
 
 struct FakePrompter {
     deeds: Mutex<Vec<Deed>>,
-    heard: mpsc::UnboundedSender<Heard>,
+    heard: mpsc::UnboundedSender<Told>,
     over: Arc<tokio::sync::Notify>,
 }
 
@@ -50,7 +50,7 @@ impl FakePrompter {
         let id = challenge["id"].try_clone().unwrap();
         let id: u64 = id.try_into().unwrap();
         let wrong = attempt.contains_key("wrong");
-        let _ = self.heard.send(Heard::Prompt { id, wrong });
+        let _ = self.heard.send(Told::Prompt { id, wrong });
         let deed = self.deeds.lock().unwrap().remove(0);
         match deed {
             Deed::Code(code) => HashMap::from([
@@ -67,18 +67,18 @@ impl FakePrompter {
     }
 
     fn cancel(&self, id: u64, outcome: String) {
-        let _ = self.heard.send(Heard::Cancel { id, outcome });
+        let _ = self.heard.send(Told::Cancel { id, outcome });
         self.over.notify_one();
     }
 
     fn tell(&self, news: Dict) {
         let kind = text(&news, "kind").unwrap();
-        let _ = self.heard.send(Heard::Tell(kind));
+        let _ = self.heard.send(Told::Tell(kind));
     }
 }
 
 /// A prompter on the bus, registered; and what it hears.
-async fn prompter(bus: &Bus, deeds: &[Deed]) -> (Connection, mpsc::UnboundedReceiver<Heard>) {
+async fn prompter(bus: &Bus, deeds: &[Deed]) -> (Connection, mpsc::UnboundedReceiver<Told>) {
     let (heard, hears) = mpsc::unbounded_channel();
     let object = FakePrompter {
         deeds: Mutex::new(deeds.to_vec()),
@@ -178,8 +178,8 @@ async fn next<T>(hears: &mut mpsc::UnboundedReceiver<T>) -> T {
     heard.expect("nothing is heard").expect("it has ended")
 }
 
-fn prompt(id: u64) -> Heard {
-    Heard::Prompt { id, wrong: false }
+fn prompt(id: u64) -> Told {
+    Told::Prompt { id, wrong: false }
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn a_code_from_a_prompter_is_an_answer_of_its_user() {
     news.send(raised(7)).await.unwrap();
     assert_eq!(next(&mut hears).await, prompt(7));
     assert_eq!(next(&mut said).await, "0 answers 7: 123 456");
-    assert_eq!(next(&mut hears).await, Heard::Prompt { id: 7, wrong: true });
+    assert_eq!(next(&mut hears).await, Told::Prompt { id: 7, wrong: true });
     assert_eq!(next(&mut said).await, "0 answers 7: 123456");
 }
 
@@ -223,7 +223,7 @@ async fn what_is_over_is_taken_away_and_nothing_is_said_for_its_user() {
     assert_eq!(next(&mut hears).await, prompt(7));
     news.send(ended(7, "approved")).await.unwrap();
     let outcome = "approved".to_owned();
-    assert_eq!(next(&mut hears).await, Heard::Cancel { id: 7, outcome });
+    assert_eq!(next(&mut hears).await, Told::Cancel { id: 7, outcome });
     news.send(raised(8)).await.unwrap();
     assert_eq!(next(&mut hears).await, prompt(8));
     assert_eq!(next(&mut said).await, "0 denies 8");
@@ -278,7 +278,7 @@ async fn only_one_prompter_shows_a_challenge() {
     let showing: Vec<_> = prompters.iter().map(|view| view.showing).collect();
     assert_eq!(showing, [1, 0]);
     news.send(ended(7, "denied")).await.unwrap();
-    assert!(matches!(next(&mut first).await, Heard::Cancel { .. }));
+    assert!(matches!(next(&mut first).await, Told::Cancel { .. }));
     assert!(second.try_recv().is_err());
 }
 
@@ -294,7 +294,7 @@ async fn who_has_nothing_to_answer_with_is_told_and_not_asked() {
     news.send(News::Raised(Box::new(view))).await.unwrap();
     assert_eq!(
         next(&mut hears).await,
-        Heard::Tell("not-enrolled".to_owned())
+        Told::Tell("not-enrolled".to_owned())
     );
 }
 
@@ -347,4 +347,51 @@ async fn nobody_but_root_calls_a_prompter() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("Access denied"), "{said}");
     assert!(hears.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn those_who_watch_hear_the_agent_and_nobody_else() {
+    let bus = Bus::start();
+    let (news, _said) = at_work(&bus, None).await;
+    let client = AgentClient::connect_to(&bus.address).await.unwrap();
+    let mut watch = client.watch().await.unwrap();
+    let liar = Builder::address(bus.address.as_str())
+        .build()
+        .await
+        .unwrap();
+    let daemon = zbus::fdo::DBusProxy::new(&liar).await.unwrap();
+    for name in daemon.list_names().await.unwrap() {
+        if name.starts_with(':') {
+            let body = (7_u64, "approved");
+            liar.emit_signal(Some(name.as_str()), PATH, NAME, "ChallengeEnded", &body)
+                .await
+                .unwrap();
+        }
+    }
+    // Once this is answered, what was sent before it has been delivered.
+    daemon.list_names().await.unwrap();
+    client.status().await.unwrap();
+    news.send(ended(8, "denied")).await.unwrap();
+    let heard = watch.next_within(Duration::from_secs(20)).await;
+    let expected = Heard::Ended(ChallengeId(8), "denied".to_owned());
+    assert_eq!(heard, Some(expected));
+}
+
+#[tokio::test]
+async fn news_goes_to_its_user_and_to_root() {
+    let bus = Bus::start();
+    let (news, _said) = at_work(&bus, None).await;
+    let client = AgentClient::connect_to(&bus.address).await.unwrap();
+    let mut watch = client.watch().await.unwrap();
+    let theirs = News::Ended {
+        id: ChallengeId(8),
+        uid: Uid(NOBODY),
+        outcome: "denied",
+    };
+    news.send(theirs).await.unwrap();
+    let heard = watch.next_within(Duration::from_secs(20)).await;
+    assert_eq!(
+        heard,
+        Some(Heard::Ended(ChallengeId(8), "denied".to_owned()))
+    );
 }
