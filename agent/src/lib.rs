@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod pipeline;
 pub mod policy;
 pub mod prompt;
+pub mod prompter;
 pub mod service;
 mod shared;
 pub mod sys;

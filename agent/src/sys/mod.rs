@@ -8,6 +8,7 @@ pub mod boot_timer;
 pub mod bpf_batch;
 pub mod bpf_link;
 pub mod cgroup;
+pub mod child;
 pub mod features;
 pub mod file;
 pub mod holders;
