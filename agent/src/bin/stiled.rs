@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stile::pipeline::{Overrides, Places, run};
-use stile::sys::process;
-use tracing_subscriber::EnvFilter;
+use stile::sys::{log, process};
 
 /// Holds connections to protected endpoints until their users have stepped up.
 ///
@@ -38,7 +37,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr();
+    log::to_stderr();
     if let Err(error) = process::harden().and_then(|()| process::raise_descriptors()) {
         tracing::warn!("{error}");
     }
@@ -64,19 +63,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
-}
-
-/// The journal brings its own time; a terminal doesn't need one either.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("STILE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .without_time()
-        .with_target(false)
-        .init();
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {

@@ -24,7 +24,7 @@ macro_rules! dict {
         $(#[$doc])*
         #[derive(Debug, SerializeDict, DeserializeDict, Type)]
         #[zbus(signature = "a{sv}")]
-        pub(super) struct $dict {
+        pub(crate) struct $dict {
             $($id: $number,)*
             $($field: $type,)*
         }

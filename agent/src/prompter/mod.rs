@@ -8,8 +8,11 @@
 pub mod assuan;
 pub mod children;
 pub mod choose;
+pub mod compose;
 pub mod environment;
+pub mod helper;
 pub mod notification;
+mod object;
 pub mod pinentry;
 mod question;
 pub mod session_bus;

@@ -12,6 +12,7 @@ pub mod child;
 pub mod features;
 pub mod file;
 pub mod holders;
+pub mod log;
 pub mod memory;
 pub mod netns;
 pub mod pidfd;

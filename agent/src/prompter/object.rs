@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the agent calls in a person's session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as Turn, oneshot};
+use tracing::{info, warn};
+use zbus::interface;
+use zbus::message::Header;
+use zbus::names::{OwnedUniqueName, UniqueName};
+
+use super::Deed;
+use super::choose::{Origin, Places, Session};
+use super::compose::{Attempt, question};
+use super::notification::{Note, Notifier, Urgency};
+use crate::bus::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
+use crate::ids::ChallengeId;
+use crate::service::ChallengeView;
+
+/// How many questions wait for the person at most; more are beyond the agent's own bound.
+const MAX_OPEN: usize = 64;
+
+/// Who the agent is now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agent(Arc<Mutex<Option<OwnedUniqueName>>>);
+
+impl Agent {
+    /// Another one, or none.
+    pub(super) fn set(&self, name: Option<OwnedUniqueName>) {
+        *lock(&self.0) = name;
+    }
+
+    fn is(&self, sender: Option<&UniqueName<'_>>) -> bool {
+        let agent = lock(&self.0);
+        let both = sender.zip(agent.as_ref());
+        both.is_some_and(|(sender, agent)| *sender == **agent)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is on the screen, and how to take it away.
+#[derive(Default)]
+struct Shown(Mutex<HashMap<ChallengeId, oneshot::Sender<()>>>);
+
+impl Shown {
+    /// Notes that a question is open. `None` if there are too many.
+    fn open(&self, id: ChallengeId) -> Option<oneshot::Receiver<()>> {
+        let mut open = lock(&self.0);
+        open.retain(|_, end| !end.is_closed());
+        if open.len() >= MAX_OPEN {
+            return None;
+        }
+        let (end, ended) = oneshot::channel();
+        open.insert(id, end);
+        Some(ended)
+    }
+
+    fn close(&self, id: ChallengeId) {
+        if let Some(end) = lock(&self.0).remove(&id) {
+            let _ = end.send(());
+        }
+    }
+}
+
+/// The object that the agent calls.
+pub(super) struct Prompter {
+    session: Session,
+    agent: Agent,
+    shown: Shown,
+    /// One dialog at a time: the person has one keyboard.
+    turn: Turn<()>,
+}
+
+/// Shows challenges to the person in this session. It hands in what they type, and decides
+/// nothing.
+#[interface(name = "org.stile.Prompter1")]
+impl Prompter {
+    /// Asks, and waits for the person. The result's `outcome` is `code` (with `code`), `denied`,
+    /// `silent` (they did nothing, or answer elsewhere) or `unable` (with `why`).
+    #[zbus(out_args("deed"))]
+    async fn prompt(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        challenge: ChallengeDict,
+        attempt: AttemptDict,
+    ) -> zbus::fdo::Result<DeedDict> {
+        self.check(&header)?;
+        let view = ChallengeView::from(challenge);
+        let Some(mut ended) = self.shown.open(view.id) else {
+            return Ok(unable("too many questions are open"));
+        };
+        let deed = tokio::select! {
+            _ = &mut ended => Deed::Silent,
+            deed = self.ask(&view, &attempt) => deed,
+        };
+        self.shown.close(view.id);
+        Ok(match deed {
+            Deed::Code(code) => DeedDict {
+                outcome: "code".to_owned(),
+                code: Some(code.to_string()),
+                why: None,
+            },
+            Deed::Denied => outcome("denied"),
+            Deed::Silent => outcome("silent"),
+            Deed::Unable(why) => unable(&why),
+        })
+    }
+
+    /// The challenge is over: what asks for it goes away.
+    fn cancel(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        id: u64,
+        outcome: &str,
+    ) -> zbus::fdo::Result<()> {
+        self.check(&header)?;
+        info!(challenge = id, outcome, "over");
+        self.shown.close(ChallengeId(id));
+        Ok(())
+    }
+
+    /// Tells the person something that needs no answer.
+    async fn tell(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        news: NewsDict,
+    ) -> zbus::fdo::Result<()> {
+        self.check(&header)?;
+        let Some(bus) = self.session.bus.clone() else {
+            return Ok(());
+        };
+        let endpoint = news.endpoint.clone().unwrap_or_default();
+        if news.kind != "not-enrolled" {
+            // News of a newer agent.
+            return Ok(());
+        }
+        let note = Note {
+            summary: format!("stile: {endpoint} needs a one-time code"),
+            body: "You have no authenticator yet. Run `stile enroll` in a terminal.".to_owned(),
+            urgency: Urgency::Normal,
+            deny: None,
+            enter_code: None,
+        };
+        let told = async { Notifier::join(&bus).await?.tell(&note, 0).await };
+        if let Err(error) = told.await {
+            warn!("not told: {error}");
+        }
+        Ok(())
+    }
+}
+
+impl Prompter {
+    pub(super) fn new(session: Session, agent: Agent) -> Self {
+        Self {
+            session,
+            agent,
+            shown: Shown::default(),
+            turn: Turn::new(()),
+        }
+    }
+
+    /// Only the agent may ask: root's other programs have no business here.
+    fn check(&self, header: &Header<'_>) -> zbus::fdo::Result<()> {
+        match self.agent.is(header.sender()) {
+            true => Ok(()),
+            false => Err(zbus::fdo::Error::AccessDenied(
+                "only the agent calls a prompter".to_owned(),
+            )),
+        }
+    }
+
+    async fn ask(&self, view: &ChallengeView, attempt: &AttemptDict) -> Deed {
+        let attempt = Attempt {
+            wrong: attempt.wrong.unwrap_or(false),
+            tries_left: attempt.tries_left.unwrap_or(0),
+        };
+        let asked = question(view, attempt);
+        // While another one is on the screen this one waits; its time goes on.
+        let until = tokio::time::Instant::from_std(asked.deadline);
+        let Ok(_turn) = tokio::time::timeout_at(until, self.turn.lock()).await else {
+            return Deed::Silent;
+        };
+        let origin = Origin {
+            terminal: view.terminal.clone(),
+            remote: !view.from.is_empty(),
+        };
+        let hint = format!("Run `stile approve {}` in a terminal.", view.id);
+        Places::of(&self.session, &origin, &hint).ask(&asked).await
+    }
+}
+
+fn outcome(outcome: &str) -> DeedDict {
+    DeedDict {
+        outcome: outcome.to_owned(),
+        code: None,
+        why: None,
+    }
+}
+
+fn unable(why: &str) -> DeedDict {
+    DeedDict {
+        outcome: "unable".to_owned(),
+        code: None,
+        why: Some(why.to_owned()),
+    }
+}
