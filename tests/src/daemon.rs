@@ -210,6 +210,8 @@ fn programs_of(pid: u32) -> HashSet<u32> {
 pub struct Footprint {
     /// Resident memory, in KiB.
     pub resident: usize,
+    /// That part of it that no file has, in KiB: heap, stacks, relocated pointers.
+    pub anonymous: usize,
     /// Open descriptors.
     pub descriptors: usize,
     /// Threads.
@@ -225,10 +227,14 @@ impl Footprint {
             entries.unwrap().count()
         };
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        let kibibytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = value.and_then(|value| value.split_whitespace().next());
+            number.unwrap().parse().unwrap()
+        };
         Self {
-            resident: resident.unwrap().parse().unwrap(),
+            resident: kibibytes("VmRSS:"),
+            anonymous: kibibytes("RssAnon:"),
             descriptors: entries("fd"),
             threads: entries("task"),
         }

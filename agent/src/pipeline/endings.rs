@@ -19,7 +19,6 @@ use crate::clock::{BootTime, Now};
 use crate::grant::{Grant, Live};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::News;
-use crate::sys::memory;
 
 /// How often what the gate has counted is written down, and the log flushed, while there may be
 /// something.
@@ -262,11 +261,11 @@ impl Pipeline {
         }
     }
 
-    /// After a flood, gives back the memory that it took.
+    /// After a flood, gives back the memory that it took, also for code.
     fn calm_down(&mut self) {
         if self.is_flooded() && !self.stirred {
             self.busy = 0;
-            memory::give_back();
+            super::run::shrink();
         }
     }
 

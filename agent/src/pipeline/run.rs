@@ -291,7 +291,6 @@ impl Pipeline {
         let mut terminate = handler(SignalKind::terminate())?;
         let mut interrupt = handler(SignalKind::interrupt())?;
         self.drain_attempts();
-        shrink();
         loop {
             self.set_alarm(&mut alarm);
             self.forget_names();
@@ -372,18 +371,20 @@ impl Pipeline {
     }
 
     /// The bus is there, or isn't. The first word of it ends the start: the gate has stood
-    /// since before, and now people are reached as well, or can't be.
+    /// since before, and now people are reached as well, or can't be. What the start took goes
+    /// back only now, since to join the bus takes memory and code of its own.
     fn on_bus(&mut self, state: Option<String>) {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         match state {
             None => {
                 info!("people are reached on the system bus");
-                memory::give_back();
+                shrink();
                 self.problems.remove(&Problem::Bus);
             }
             Some(problem) => {
                 if self.problems.get(&Problem::Bus) != Some(&problem) {
                     error!("nobody can answer a challenge: {problem}");
+                    shrink();
                 }
                 self.problems.insert(Problem::Bus, problem);
             }
@@ -410,11 +411,11 @@ async fn appeared(sessions: &mut Option<Watched>) -> Option<()> {
     sessions.as_mut()?.ready().await.ok()
 }
 
-/// Gives back what only the start needs: it has read policy, kernel types and kernel program, and
-/// freed most of that, and much of the code has done its work.
-fn shrink() {
+/// Gives back what the start or a flood took. The start has read policy, kernel types and kernel
+/// program, and freed most of that; much of the code and the constants has done its work.
+pub(super) fn shrink() {
     memory::give_back();
-    if let Err(error) = memory::forget_code() {
+    if let Err(error) = memory::forget_files() {
         debug!("the daemon stays as large as at its start: {error}");
     }
 }

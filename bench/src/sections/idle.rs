@@ -42,6 +42,12 @@ fn run(run: &mut Run) -> Result<()> {
             of_daemon("memory", "resident memory", "MiB", resident(pid)),
             12.0,
         ),
+        of_daemon(
+            "anonymous",
+            "of it in no file",
+            "MiB",
+            footprint.anonymous as f64 / 1024.0,
+        ),
         of_daemon("threads", "threads", "count", footprint.threads as f64),
         of_daemon(
             "descriptors",
@@ -59,6 +65,12 @@ fn run(run: &mut Run) -> Result<()> {
     let mut granted = [host.crowd(ROOT, server.address())];
     grant(&admin, &mut granted)?;
     rows.extend(load(pid, &mut granted[0], "granted", busy)?);
+    rows.push(of_daemon(
+        "memory-after",
+        "resident memory after it",
+        "MiB",
+        resident(pid),
+    ));
     run.tables.push(Table {
         id: "idle".to_owned(),
         title: "The daemon at rest, and while connections pass by".to_owned(),
