@@ -10,6 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::ids::{ChallengeId, GrantId, Uid};
 
+mod views;
+
+pub use views::{DecisionView, ElevationView};
+
 /// Who asks. Only the bus makes one, from the credentials that the bus daemon vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -64,6 +68,10 @@ pub enum Request {
     EnrollBegin(Caller, Uid, Reply<Enrollment>),
     /// Confirms it with a first code; only now the secret is kept.
     EnrollConfirm(Caller, Uid, Zeroizing<String>, Reply<Answer>),
+    /// The last decisions about the caller, newest first; for root, about everybody.
+    Recent(Caller, Reply<Vec<DecisionView>>),
+    /// The caller's proofs that still count; everybody's for root.
+    Elevations(Caller, Reply<Vec<ElevationView>>),
 }
 
 /// For what a code is given before anything has connected.

@@ -252,7 +252,8 @@ fn a_process_that_is_gone_when_it_is_looked_at_is_never_let_through() {
     orphan.wait();
     host.signal(Signal::SIGCONT);
     let challenge = host.wait_for_challenge(ALICE);
-    assert_eq!(challenge["parent"], "a process that has ended");
+    let warnings = serde_json::json!(["the process that connected has ended"]);
+    assert_eq!(challenge["warnings"], warnings);
     assert_eq!(host.server().accepted(), 0);
     let decision = host.audit().records().the("decision").clone();
     assert_eq!(decision["outcome"], "challenge");

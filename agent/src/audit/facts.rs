@@ -49,6 +49,19 @@ pub struct Destination {
     pub endpoint: String,
 }
 
+impl Destination {
+    /// `address:port`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let Self { address, port, .. } = self;
+        if address.contains(':') {
+            format!("[{address}]:{port}")
+        } else {
+            format!("{address}:{port}")
+        }
+    }
+}
+
 /// One socket on its way to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Flow {

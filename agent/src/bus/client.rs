@@ -10,12 +10,14 @@ use zeroize::Zeroizing;
 use super::refused::Refused;
 use super::watch::Watch;
 use super::wire::{
-    AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, RealmDict, StatusDict,
+    AnswerDict, ChallengeDict, DecisionDict, ElevationDict, EnrollmentDict, GrantDict,
+    PrompterDict, RealmDict, StatusDict,
 };
 use super::{Plain, join, system_bus};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{
-    Answer, ChallengeView, Enrollment, GrantView, PrompterView, RealmView, Refusal, StatusView,
+    Answer, ChallengeView, DecisionView, ElevationView, Enrollment, GrantView, PrompterView,
+    RealmView, Refusal, StatusView,
 };
 
 /// How long the agent may take for an answer. It writes to the disk before it answers, and a
@@ -63,6 +65,10 @@ trait Agent {
     fn enroll_begin(&self, uid: u32) -> Result<EnrollmentDict, Refused>;
     #[zbus(no_autostart)]
     fn enroll_confirm(&self, uid: u32, code: &str) -> Result<AnswerDict, Refused>;
+    #[zbus(no_autostart)]
+    fn recent(&self) -> Result<Vec<DecisionDict>, Refused>;
+    #[zbus(no_autostart)]
+    fn elevations(&self) -> Result<Vec<ElevationDict>, Refused>;
 }
 
 /// Why there is no answer, and what to do about it.
@@ -303,6 +309,24 @@ impl AgentClient {
         code: &Zeroizing<String>,
     ) -> Result<Answer, ClientError> {
         understood(self.proxy.enroll_confirm(uid.0, code).await?)
+    }
+
+    /// The last decisions about the caller, newest first; for root, about everybody.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn recent(&self) -> Result<Vec<DecisionView>, ClientError> {
+        let dicts = self.proxy.recent().await?;
+        Ok(dicts.into_iter().map(Into::into).collect())
+    }
+
+    /// The caller's proofs that still count; everybody's for root.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn elevations(&self) -> Result<Vec<ElevationView>, ClientError> {
+        let dicts = self.proxy.elevations().await?;
+        Ok(dicts.into_iter().map(Into::into).collect())
     }
 }
 

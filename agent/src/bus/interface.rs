@@ -15,8 +15,8 @@ use super::polkit::{self, Action};
 use super::prompters::Prompters;
 use super::refused::Refused;
 use super::wire::{
-    AboutDict, AnswerDict, ChallengeDict, EnrollmentDict, GrantDict, PrompterDict, RealmDict,
-    StatusDict,
+    AboutDict, AnswerDict, ChallengeDict, DecisionDict, ElevationDict, EnrollmentDict, GrantDict,
+    PrompterDict, RealmDict, StatusDict,
 };
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Caller, Elevate, Refusal, Reply, Request};
@@ -462,6 +462,28 @@ impl Agent {
             }
         };
         Ok(answer.into())
+    }
+
+    /// The last decisions about the caller, newest first; for root, about everybody.
+    #[zbus(out_args("decisions"))]
+    async fn recent(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<Vec<DecisionDict>, Refused> {
+        let decisions = self.ask(&header, bus, Request::Recent).await?;
+        Ok(decisions.into_iter().map(Into::into).collect())
+    }
+
+    /// The caller's proofs that still count; everybody's for root.
+    #[zbus(out_args("elevations"))]
+    async fn elevations(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<Vec<ElevationDict>, Refused> {
+        let elevations = self.ask(&header, bus, Request::Elevations).await?;
+        Ok(elevations.into_iter().map(Into::into).collect())
     }
 }
 

@@ -12,6 +12,10 @@ use crate::service::{
     Answer, ChallengeView, Enrollment, GrantView, PrompterView, RealmView, StatusView,
 };
 
+mod views;
+
+pub(super) use views::{DecisionDict, ElevationDict};
+
 /// A dictionary on the bus with the fields of a view. Ids are numbers there.
 macro_rules! dict {
     (
@@ -300,7 +304,7 @@ mod tests {
     use super::*;
 
     /// Through the wire, and back.
-    fn carried<D>(dict: &D) -> D
+    pub(super) fn carried<D>(dict: &D) -> D
     where
         D: serde::Serialize + serde::de::DeserializeOwned + Type,
     {

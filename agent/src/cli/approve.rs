@@ -156,7 +156,7 @@ pub(super) fn select(
 }
 
 /// What a code gives.
-fn gives(challenge: &ChallengeView) -> String {
+pub(super) fn gives(challenge: &ChallengeView) -> String {
     let what = match challenge.scope.as_str() {
         "socket" => "this connection".to_owned(),
         _ => {

@@ -96,6 +96,21 @@ pub(super) enum Command {
     /// Root sees everybody's. An empty list is no error.
     #[command(after_help = after!("stile grants", "stile grants --json"))]
     Grants(Format),
+    /// List proofs that still count
+    ///
+    /// Whoever gave one isn't asked again for its realm, by connections in its scope, while the
+    /// rule counts it. `stile revoke` takes them back with their grants. Root sees everybody's.
+    /// An empty list is no error.
+    #[command(after_help = after!("stile elevations", "stile elevations --json"))]
+    Elevations(Format),
+    /// Watch, answer and revoke on one screen
+    ///
+    /// Shows what waits for an answer, live grants and the last decisions, and follows them. `a`
+    /// answers with a code, `d` refuses, `r` revokes, `?` lists all keys. Root sees everybody's.
+    /// It is a view for people and has no --json: programs use `stile pending --json` and `stile
+    /// grants --json`. NO_COLOR is honoured.
+    #[command(after_help = after!("stile top", "NO_COLOR=1 stile top"))]
+    Top,
     /// End a grant, and with it the connections that live under it
     #[command(after_help = after!(
         "stile revoke           the only live grant",
@@ -608,6 +623,8 @@ impl Command {
             Self::Approve(_) => "approve",
             Self::Deny(_) => "deny",
             Self::Grants(_) => "grants",
+            Self::Elevations(_) => "elevations",
+            Self::Top => "top",
             Self::Revoke(_) => "revoke",
             Self::Realms(_) => "realms",
             Self::Elevate(_) => "elevate",
@@ -656,7 +673,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 26);
+        assert_eq!(all.len(), 28);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");
@@ -681,7 +698,15 @@ mod tests {
     #[test]
     fn every_command_that_prints_data_can_print_json() {
         for path in [
-            "status", "pending", "approve", "deny", "grants", "revoke", "enroll", "doctor",
+            "status",
+            "pending",
+            "approve",
+            "deny",
+            "grants",
+            "elevations",
+            "revoke",
+            "enroll",
+            "doctor",
         ] {
             assert!(
                 Cli::try_parse_from(["stile", path, "--json"]).is_ok(),

@@ -85,6 +85,11 @@ impl Failure {
         self.exit
     }
 
+    /// What would be said.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     #[cfg(test)]
     pub(super) fn text(&self) -> &str {
         &self.text

@@ -123,6 +123,7 @@ mod tests {
                 "stile-detach.1",
                 "stile-doctor.1",
                 "stile-elevate.1",
+                "stile-elevations.1",
                 "stile-enroll.1",
                 "stile-grants.1",
                 "stile-pending.1",
@@ -139,6 +140,7 @@ mod tests {
                 "stile-revoke.1",
                 "stile-run.1",
                 "stile-status.1",
+                "stile-top.1",
                 "stile-wait.1",
                 "stile.1",
             ]

@@ -20,6 +20,7 @@ mod show;
 mod table;
 mod terminal;
 mod text;
+mod top;
 mod wait;
 
 use std::future::Future;
@@ -53,6 +54,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Approve(args) => with_agent(approve::run(args)),
         Command::Deny(args) => with_agent(deny::run(args)),
         Command::Grants(args) => with_agent(show::grants(args)),
+        Command::Elevations(args) => with_agent(show::elevations(args)),
+        Command::Top => with_agent(top::run()),
         Command::Revoke(args) => with_agent(revoke::run(args)),
         Command::Realms(args) => with_agent(elevate::realms(args)),
         Command::Elevate(args) => with_agent(elevate::run(args)),

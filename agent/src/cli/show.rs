@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The commands that only show: `status`, `pending`, `grants`.
+//! The commands that only show: `status`, `pending`, `grants`, `elevations`.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::table::{Cut, Table};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
 use crate::ids::Uid;
-use crate::service::{ChallengeView, GrantView, PrompterView, StatusView};
+use crate::service::{ChallengeView, ElevationView, GrantView, PrompterView, StatusView};
 
 /// `stile status`.
 pub(super) async fn status(format: Format) -> Result<Exit, Failure> {
@@ -62,6 +62,19 @@ pub(super) async fn prompters(format: Format) -> Result<Exit, Failure> {
         print("no prompter is there; challenges are told on the terminal alone")?;
     } else {
         print(&prompters_table(&prompters, columns()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// `stile elevations`.
+pub(super) async fn elevations(format: Format) -> Result<Exit, Failure> {
+    let elevations = AgentClient::connect().await?.elevations().await?;
+    if format.json {
+        print_json(&elevations)?;
+    } else if elevations.is_empty() {
+        print("no proof counts now")?;
+    } else {
+        print(&elevations_table(&elevations, columns()))?;
     }
     Ok(Exit::Ok)
 }
@@ -186,6 +199,30 @@ pub(super) fn grants_table(grants: &[GrantView], columns: Option<usize>) -> Stri
     table.render(columns)
 }
 
+/// The proofs as a table; with their users if there are several.
+fn elevations_table(elevations: &[ElevationView], columns: Option<usize>) -> String {
+    let users = several(elevations.iter().map(|view| view.uid));
+    let mut table = table_with_user(
+        users,
+        &[
+            ("REALM", Cut::Back),
+            ("SCOPE", Cut::Never),
+            ("BY", Cut::Never),
+            ("SINCE", Cut::Never),
+        ],
+    );
+    for view in elevations {
+        let mut row = vec![view.id.to_string()];
+        row.extend(users.then(|| user_name(view.uid)));
+        row.push(escape(&view.realm));
+        row.push(escape(&view.scope));
+        row.push(escape(&view.factor));
+        row.push(duration(view.seconds_since));
+        table.row(row);
+    }
+    table.render(columns)
+}
+
 fn table_with_user(users: bool, rest: &[(&'static str, Cut)]) -> Table {
     let mut heads = vec![("ID", Cut::Never)];
     heads.extend(users.then_some(("USER", Cut::Back)));
@@ -212,7 +249,7 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::ids::{ChallengeId, GrantId};
+    use crate::ids::{ChallengeId, ElevationId, GrantId};
 
     fn me() -> Uid {
         Uid(nix::unistd::geteuid().as_raw())
@@ -307,6 +344,24 @@ mod tests {
             strip_str(&text).to_string(),
             "ID  LEFT    ENDPOINT  SCOPE  BY    CONNS  RULE\n\
              12  2m 05s  prod-db   user   totp  2      dba step-up"
+        );
+    }
+
+    #[test]
+    fn a_proof_is_one_line() {
+        let elevation = ElevationView {
+            id: ElevationId(3),
+            uid: me(),
+            realm: "databases".into(),
+            factor: "totp".into(),
+            scope: "unit".into(),
+            seconds_since: 65,
+        };
+        let text = elevations_table(&[elevation], Some(80));
+        assert_eq!(
+            strip_str(&text).to_string(),
+            "ID  REALM      SCOPE  BY    SINCE\n\
+             3   databases  unit   totp  1m 05s"
         );
     }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Tables of plain text.
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use super::text::{HEAD, styled};
 
 /// Between two columns.
-const GAP: &str = "  ";
+pub(super) const GAP: &str = "  ";
 /// No column is cut to less than this.
 const NARROWEST: usize = 8;
 
@@ -42,21 +44,29 @@ impl Table {
 
     /// The table, not wider than `columns` if that can be had.
     pub(super) fn render(&self, columns: Option<usize>) -> String {
-        let widths = self.widths(columns);
-        let heads: Vec<String> = self.heads.iter().map(|(head, _)| (*head).into()).collect();
-        let mut text = styled(HEAD, &self.line(&heads, &widths));
-        for row in &self.rows {
+        let (head, rows) = self.cells(columns);
+        let mut text = styled(HEAD, &line(&head));
+        for row in &rows {
             text.push('\n');
-            text.push_str(&self.line(row, &widths));
+            text.push_str(&line(row));
         }
         text
+    }
+
+    /// The heading and the rows, each cell as wide as its column; with [`GAP`] between them not
+    /// wider than `columns` if that can be had.
+    pub(super) fn cells(&self, columns: Option<usize>) -> (Vec<String>, Vec<Vec<String>>) {
+        let widths = self.widths(columns);
+        let heads: Vec<String> = self.heads.iter().map(|(head, _)| (*head).into()).collect();
+        let rows = self.rows.iter().map(|row| self.fitted(row, &widths));
+        (self.fitted(&heads, &widths), rows.collect())
     }
 
     fn widths(&self, columns: Option<usize>) -> Vec<usize> {
         let mut widths: Vec<usize> = self.heads.iter().map(|(head, _)| head.len()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(columns_of(cell));
             }
         }
         let gaps = GAP.len() * widths.len().saturating_sub(1);
@@ -71,35 +81,54 @@ impl Table {
         widths
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut line = String::new();
-        for ((cell, &width), (_, cut)) in cells.iter().zip(widths).zip(&self.heads) {
-            if !line.is_empty() {
-                line.push_str(GAP);
-            }
-            line.push_str(&fit(cell, width, *cut));
-        }
-        line.trim_end().to_owned()
+    fn fitted(&self, cells: &[String], widths: &[usize]) -> Vec<String> {
+        let cells = cells.iter().zip(widths).zip(&self.heads);
+        cells
+            .map(|((cell, &width), (_, cut))| fit(cell, width, *cut))
+            .collect()
     }
 }
 
+fn line(cells: &[String]) -> String {
+    cells.join(GAP).trim_end().to_owned()
+}
+
 /// The cell, exactly this wide.
-fn fit(cell: &str, width: usize, cut: Cut) -> String {
-    let length = cell.chars().count();
-    if length <= width {
-        return format!("{cell:width$}");
-    }
-    match cut {
-        Cut::Never => cell.to_owned(),
-        Cut::Front => {
-            let end: String = cell.chars().skip(length + 1 - width).collect();
-            format!("…{end}")
+pub(super) fn fit(cell: &str, width: usize, cut: Cut) -> String {
+    let mut cell = if columns_of(cell) <= width {
+        cell.to_owned()
+    } else {
+        match cut {
+            Cut::Never => cell.to_owned(),
+            Cut::Front => {
+                let end: Vec<char> = most(cell.chars().rev(), width - 1).collect();
+                format!("…{}", end.into_iter().rev().collect::<String>())
+            }
+            Cut::Back => format!("{}…", most(cell.chars(), width - 1).collect::<String>()),
         }
-        Cut::Back => {
-            let start: String = cell.chars().take(width - 1).collect();
-            format!("{start}…")
-        }
-    }
+    };
+    let blank = width.saturating_sub(cell.width());
+    cell.extend(std::iter::repeat_n(' ', blank));
+    cell
+}
+
+/// As many of these characters as fit into so many columns.
+fn most(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
+    let mut left = width;
+    chars.map_while(move |c| {
+        left = left.checked_sub(column_of(c))?;
+        Some(c)
+    })
+}
+
+/// How many columns a text may take. One that takes no column of its own, such as an accent,
+/// counts as one too: a name of nothing else shall not be endless.
+fn columns_of(text: &str) -> usize {
+    text.chars().map(column_of).sum()
+}
+
+fn column_of(c: char) -> usize {
+    c.width().unwrap_or(0).max(1)
 }
 
 #[cfg(test)]
@@ -136,12 +165,21 @@ mod tests {
         assert_eq!(fit("production", 8, Cut::Never), "production");
     }
 
+    #[test]
+    fn wide_characters_take_two_columns_and_accents_are_bounded() {
+        assert_eq!(fit("数据库数据库", 8, Cut::Back), "数据库… ");
+        assert_eq!(fit("数据库", 8, Cut::Back), "数据库  ");
+        assert_eq!(fit("数据库数据库", 8, Cut::Front), "…数据库 ");
+        let endless = format!("a{}", "\u{301}".repeat(10_000));
+        assert_eq!(fit(&endless, 8, Cut::Back).chars().count(), 7 + 1 + 6);
+    }
+
     proptest! {
         #[test]
-        fn a_table_fits_into_eighty_columns(cells in prop::array::uniform2("[a-zé/]{0,200}")) {
+        fn a_table_fits_into_eighty_columns(cells in prop::array::uniform2("[a-zé/数\u{301}]{0,200}")) {
             let text = table(&[["1", &cells[0], &cells[1]]]).render(Some(80));
             for line in anstream::adapter::strip_str(&text).to_string().lines() {
-                prop_assert!(line.chars().count() <= 80, "{}", line);
+                prop_assert!(line.width() <= 80, "{}", line);
             }
         }
     }

@@ -36,6 +36,19 @@ pub enum Bound {
     Socket,
 }
 
+impl Bound {
+    /// The scope that it comes from, as policies name it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Unit(_) => "unit",
+            Self::Process(_) => "process",
+            Self::Socket => "socket",
+        }
+    }
+}
+
 /// What of the user's connects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Elevations: factors that were verified, and when. They end with the boot they belong to.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use redb::{ReadableTable, WriteTransaction};
@@ -92,10 +93,26 @@ impl Ledger {
     /// # Errors
     /// If they can't be read.
     pub fn elevations(&self, uid: Uid, boot: &BootId) -> Result<Vec<StoredElevation>, LedgerError> {
+        self.elevations_in(of(uid), boot)
+    }
+
+    /// Everybody's elevations of this boot, by user.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn all_elevations(&self, boot: &BootId) -> Result<Vec<StoredElevation>, LedgerError> {
+        self.elevations_in((u32::MIN, u64::MIN)..=(u32::MAX, u64::MAX), boot)
+    }
+
+    fn elevations_in(
+        &self,
+        range: RangeInclusive<(u32, u64)>,
+        boot: &BootId,
+    ) -> Result<Vec<StoredElevation>, LedgerError> {
         self.engine.read("read elevations", |txn| {
             let table = txn.open_table(ELEVATIONS)?;
             let mut found = Vec::new();
-            for entry in table.range(of(uid))? {
+            for entry in table.range(range)? {
                 let (key, value) = entry?;
                 let elevation = stored(key.value(), value.value())?;
                 if elevation.record.boot == *boot {
@@ -174,7 +191,7 @@ fn stored(key: (u32, u64), bytes: &[u8]) -> Result<StoredElevation, Fault> {
     })
 }
 
-fn of(uid: Uid) -> std::ops::RangeInclusive<(u32, u64)> {
+fn of(uid: Uid) -> RangeInclusive<(u32, u64)> {
     (uid.0, u64::MIN)..=(uid.0, u64::MAX)
 }
 

@@ -43,8 +43,8 @@ impl Pipeline {
         }
         let facts = self.classifier.classify(&attempt, now.boot);
         let event = Event::Attempt(self.attempt_record(&facts));
-        if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
-            self.storage_failed(&error.into());
+        if let Err(error) = self.chain(now, event) {
+            self.storage_failed(&error);
             return self.refuse(
                 facts,
                 None,
@@ -180,11 +180,7 @@ impl Pipeline {
             ..decision
         };
         // A log that can't take it will not take the grant either, which then is none.
-        let decision = audit::Record::new(now, Event::Decision(decision));
-        self.audit
-            .append(&decision)
-            .map(drop)
-            .map_err(StageError::from)
+        self.chain(now, Event::Decision(decision))
     }
 
     /// The same for what is written down already.
@@ -278,8 +274,7 @@ impl Pipeline {
         {
             Ok(Admission::Joined(id)) => {
                 debug!(challenge = %id, "another connection waits");
-                self.audit.append(&audit::Record::new(now, decision))?;
-                Ok(())
+                self.chain(now, decision)
             }
             Ok(Admission::Raised(id)) => {
                 info!(challenge = %id, uid = %subject, "a connection waits for proof");
@@ -353,8 +348,8 @@ impl Pipeline {
             ..self.decision(&facts, grounds)
         });
         for event in [decision].into_iter().chain(end) {
-            if let Err(error) = self.audit.append(&audit::Record::new(now, event)) {
-                self.storage_failed(&error.into());
+            if let Err(error) = self.chain(now, event) {
+                self.storage_failed(&error);
                 break;
             }
         }

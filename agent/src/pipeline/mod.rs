@@ -24,6 +24,7 @@ mod observing;
 mod people;
 mod policy;
 mod reading;
+mod recent;
 mod record;
 mod replays;
 mod requests;
@@ -61,6 +62,7 @@ use crate::verify::Enrollments;
 use flood::Flood;
 use observing::Imagined;
 use reading::Batch;
+use recent::Recent;
 use sockets::Sockets;
 
 pub use run::{Overrides, StartError, run};
@@ -120,6 +122,7 @@ pub struct Pipeline {
     flows_due: BootTime,
     ledger: Ledger,
     audit: AuditLog,
+    recent: Recent,
     enrollments: Enrollments,
     challenges: Challenges,
     grants: Grants,
@@ -186,6 +189,15 @@ enum StageError {
 }
 
 impl Pipeline {
+    /// Chains a record to the log, which the next commit writes for good, and keeps what people
+    /// may see of it.
+    fn chain(&mut self, now: Now, event: Event) -> Result<(), StageError> {
+        let record = crate::audit::Record::new(now, event);
+        self.audit.append(&record)?;
+        self.recent.note(now, record.event());
+        Ok(())
+    }
+
     /// Writes records, durably. Nothing takes effect before this has returned.
     fn record(
         &mut self,
@@ -193,7 +205,7 @@ impl Pipeline {
         events: impl IntoIterator<Item = Event>,
     ) -> Result<(), StageError> {
         for event in events {
-            self.audit.append(&crate::audit::Record::new(now, event))?;
+            self.chain(now, event)?;
         }
         self.audit.commit()?;
         Ok(())
@@ -202,8 +214,8 @@ impl Pipeline {
     /// Chains a record to the log; the next [`Self::note`] writes it for good. A log that can't
     /// take it is a problem, which from now on denies.
     fn append(&mut self, now: Now, event: Event) {
-        if let Err(error) = self.audit.append(&crate::audit::Record::new(now, event)) {
-            self.storage_failed(&error.into());
+        if let Err(error) = self.chain(now, event) {
+            self.storage_failed(&error);
         }
     }
 

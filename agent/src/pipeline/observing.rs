@@ -94,7 +94,7 @@ impl Pipeline {
             instead: Some(outcome),
             ..self.decision(&facts, grounds.clone())
         });
-        self.audit.append(&audit::Record::new(now, decision))?;
+        self.chain(now, decision)?;
         if facts.disposition == Disposition::Observed {
             self.remember([&facts], now);
             return Ok(());

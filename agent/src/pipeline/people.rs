@@ -9,7 +9,6 @@ use crate::audit::ChallengeOutcome;
 use crate::challenge::Challenge;
 use crate::classify::Process;
 use crate::clock::Now;
-use crate::decide::Bound;
 use crate::ids::{ChallengeId, Uid};
 use crate::policy::Factor;
 use crate::service::{ChallengeView, News, seconds_up};
@@ -53,7 +52,7 @@ impl Pipeline {
                 .into_iter()
                 .collect(),
             waiting: count(challenge.waiting.len()),
-            scope: scope_name(&challenge.key.bound).to_owned(),
+            scope: challenge.key.bound.name().to_owned(),
             ttl_seconds: terms.given.ttl.as_secs(),
             deadline: now.wall.seconds() + seconds_up(left),
             seconds_left: seconds_up(left),
@@ -120,14 +119,5 @@ impl Pipeline {
                 );
             }
         }
-    }
-}
-
-fn scope_name(bound: &Bound) -> &'static str {
-    match bound {
-        Bound::User => "user",
-        Bound::Unit(_) => "unit",
-        Bound::Process(_) => "process",
-        Bound::Socket => "socket",
     }
 }

@@ -65,6 +65,11 @@ impl Pipeline {
                 let answer = self.enroll_confirm(caller, uid, &code, now);
                 self.finish(reply, answer);
             }
+            Request::Recent(caller, reply) => send(reply, Ok(self.recent.visible(caller))),
+            Request::Elevations(caller, reply) => {
+                let elevations = self.list_elevations(caller, now);
+                self.finish(reply, elevations);
+            }
         }
     }
 

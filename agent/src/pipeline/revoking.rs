@@ -12,7 +12,9 @@ use crate::audit::Event;
 use crate::clock::Now;
 use crate::grant::{Basis, Grant};
 use crate::ids::{GrantId, Uid};
-use crate::service::{Caller, GrantView, Refusal, seconds_up};
+use crate::ledger::StoredElevation;
+use crate::policy::Action;
+use crate::service::{Caller, ElevationView, GrantView, Refusal, seconds_up};
 use crate::sys::sock_diag::{Family, Listing, list};
 
 /// Whose grants are meant.
@@ -82,6 +84,45 @@ impl Pipeline {
             return Err(Refusal::NotPermitted);
         }
         self.revoke_by(Whose::Of(uid), caller.uid, id, now)
+    }
+
+    /// The proofs that some rule still counts.
+    pub(super) fn list_elevations(
+        &self,
+        caller: Caller,
+        now: Now,
+    ) -> Result<Vec<ElevationView>, Refusal> {
+        let stored = if caller.is_admin() {
+            self.ledger.all_elevations(&self.boot)
+        } else {
+            self.ledger.elevations(caller.uid, &self.boot)
+        };
+        let stored = stored.map_err(StageError::from)?;
+        let live = stored.iter().filter(|proof| self.counts(proof, now));
+        Ok(live
+            .map(|proof| ElevationView {
+                id: proof.id(),
+                uid: proof.uid(),
+                realm: proof.realm().to_owned(),
+                factor: proof.factor().to_string(),
+                scope: proof.bound().name().to_owned(),
+                seconds_since: now.boot.since(proof.proven().boot).as_secs(),
+            })
+            .collect())
+    }
+
+    /// True while a rule of today's policy counts proofs of this realm and this age.
+    fn counts(&self, proof: &StoredElevation, now: Now) -> bool {
+        let age = now.boot.since(proof.proven().boot);
+        if proof.until().is_some_and(|until| until <= now.boot) {
+            return false;
+        }
+        self.policy.rules.iter().any(|rule| match &rule.action {
+            Action::StepUp { terms, realm, .. } => {
+                realm.as_str() == proof.realm() && age < terms.ttl
+            }
+            Action::Allow { .. } | Action::Observe | Action::Deny => false,
+        })
     }
 
     /// Ends grants early, with the elevation behind them: the next connection asks again.

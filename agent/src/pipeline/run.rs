@@ -199,6 +199,7 @@ impl Pipeline {
             slices: slice_watch(),
             flood: super::flood::Flood::default(),
             backlog: false,
+            recent: super::recent::Recent::default(),
             imagined: super::observing::Imagined::default(),
             batch: super::reading::Batch::default(),
             unseen: 0,
