@@ -57,7 +57,7 @@ fn a_user_enrolls_once_and_only_root_replaces_the_secret() {
     host.stile(ALICE, &["enroll", "--json"])
         .failed(1, "is enrolled already");
     host.stile(BOB, &["enroll", "--json", "--user", "alice"])
-        .failed(1, "only root may do this");
+        .failed(1, "only an administrator may do this");
 
     let replacing = host.begin_replacing(ALICE);
     let code = replacing.authenticator.fresh_code();
@@ -77,7 +77,7 @@ fn a_user_enrolls_once_and_only_root_replaces_the_secret() {
 fn where_the_settings_say_so_only_root_enrolls() {
     let host = Host::builder().settings("self_enroll = false").build();
     host.stile(ALICE, &["enroll", "--json"])
-        .failed(1, "only root may do this");
+        .failed(1, "only an administrator may do this");
     let replacing = host.begin_replacing(ALICE);
     let code = replacing.authenticator.fresh_code();
     replacing.confirm(&code).0.succeeded();
