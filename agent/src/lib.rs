@@ -33,4 +33,5 @@ pub mod prompter;
 pub mod service;
 mod shared;
 pub mod sys;
+pub mod texts;
 pub mod verify;

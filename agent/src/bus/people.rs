@@ -333,6 +333,7 @@ impl Prompt {
             attempt = AttemptDict {
                 wrong: Some(true),
                 tries_left: Some(tries_left),
+                retry_seconds: Some(0),
             };
         }
     }

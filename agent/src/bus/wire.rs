@@ -155,6 +155,8 @@ pub(crate) struct AttemptDict {
     pub(crate) wrong: Option<bool>,
     /// Tries left before further ones have to wait.
     pub(crate) tries_left: Option<u32>,
+    /// Seconds until the next try; 0 for at once.
+    pub(crate) retry_seconds: Option<u64>,
 }
 
 /// What the person in front of a prompter did.

@@ -38,7 +38,7 @@ fn escape_char(character: char) -> String {
 }
 
 /// C1 controls, and what shows nothing itself yet changes what is seen.
-fn is_hidden(character: char) -> bool {
+pub(crate) fn is_hidden(character: char) -> bool {
     matches!(character,
         '\u{80}'..='\u{9f}'
         | '\u{ad}' // soft hyphen

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use stile_common::{Attempt, disposition, protocol};
 
+pub(crate) use self::escape::is_hidden;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::fuzz::{fuzz, fuzz_attempt, fuzz_login};
 pub use self::login::{Logins, NoLogin};

@@ -3,58 +3,71 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::args::Approve;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::show::pending_table;
 use super::terminal::{Prompter, Typed};
-use super::text::{BAD, GOOD, HEAD, count, duration, escape, styled};
+use super::text::{BAD, GOOD, HEAD, escape, styled};
 use crate::bus::AgentClient;
 use crate::ids::{ChallengeId, Uid};
 use crate::service::{Answer, ChallengeView};
+use crate::texts::Value::{Number, Text};
+use crate::texts::{Texts, details, heading, warning};
 
 /// Runs the command.
 pub(super) async fn run(args: Approve) -> Result<Exit, Failure> {
+    let texts = Texts::of_environment();
     let client = AgentClient::connect().await?;
     let mut challenge = select(
+        &texts,
         own(client.pending().await?),
         args.id.map(ChallengeId),
         "approve",
     )?;
     let prompter = Prompter::open(args.stdin)?;
-    prompter.say(&block(&challenge))?;
+    prompter.say(&block(&texts, &challenge, &TimeZone::system()))?;
     loop {
         let patience = Duration::from_secs(challenge.seconds_left);
         let code = match prompter.code(patience).await? {
             Typed::Code(code) => code,
             Typed::NotACode if prompter.asks_again() => {
-                prompter.say("that is no code; type the digits that your app shows")?;
-                challenge = still_pending(&client, &challenge).await?;
+                prompter.say(&texts.say("cli-no-code-again"))?;
+                challenge = still_pending(&texts, &client, &challenge).await?;
                 continue;
             }
-            Typed::NotACode => return Err(Failure::new(Exit::Refused, "that is no code")),
-            Typed::Nothing => return Err(left(&challenge)),
-            Typed::TooLate => return Err(too_late()),
+            Typed::NotACode => {
+                return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
+            }
+            Typed::Nothing => return Err(left(&texts, &challenge)),
+            Typed::TooLate => return Err(too_late(&texts)),
         };
         let answer = client.answer(challenge.id, &code).await?;
         if let Answer::Wrong { tries_left } = answer
             && tries_left > 0
             && prompter.asks_again()
         {
-            prompter.say(&styled(BAD, &wrong(tries_left)))?;
-            challenge = still_pending(&client, &challenge).await?;
+            prompter.say(&styled(BAD, &wrong(&texts, tries_left)))?;
+            challenge = still_pending(&texts, &client, &challenge).await?;
             continue;
         }
-        return conclude(&challenge, &answer, args.format.json);
+        return conclude(&texts, &challenge, &answer, args.format.json);
     }
 }
 
 /// Says what became of the last code.
-fn conclude(challenge: &ChallengeView, answer: &Answer, json: bool) -> Result<Exit, Failure> {
+fn conclude(
+    texts: &Texts,
+    challenge: &ChallengeView,
+    answer: &Answer,
+    json: bool,
+) -> Result<Exit, Failure> {
     if json {
         print_json(answer)?;
     }
-    match outcome(challenge, answer) {
+    match outcome(texts, challenge, answer) {
         Ok(text) if !json => print(&styled(GOOD, &text)).map(|()| Exit::Ok),
         Ok(_) => Ok(Exit::Ok),
         Err(text) => Err(Failure::new(Exit::Refused, text)),
@@ -62,55 +75,47 @@ fn conclude(challenge: &ChallengeView, answer: &Answer, json: bool) -> Result<Ex
 }
 
 /// The last line: what was approved, or why not.
-fn outcome(challenge: &ChallengeView, answer: &Answer) -> Result<String, String> {
+fn outcome(texts: &Texts, challenge: &ChallengeView, answer: &Answer) -> Result<String, String> {
     match *answer {
         Answer::Accepted {
             until_seconds,
             released,
-        } => Ok(format!(
-            "approved: {} for {}, {} {} on",
-            escape(&challenge.endpoint),
-            duration(until_seconds),
-            count(released, "connection"),
-            if released == 1 { "goes" } else { "go" },
+        } => Ok(texts.fill(
+            "cli-approved",
+            &[
+                ("endpoint", Text(&escape(&challenge.endpoint))),
+                ("time", Text(&texts.span(until_seconds))),
+                ("number", Number(released.into())),
+            ],
         )),
-        Answer::Wrong { tries_left } => Err(wrong(tries_left)),
-        Answer::Throttled { retry_seconds } => Err(throttled(retry_seconds)),
+        Answer::Wrong { tries_left } => Err(wrong(texts, tries_left)),
+        Answer::Throttled { retry_seconds } => Err(throttled(texts, retry_seconds)),
     }
 }
 
 /// A code was wrong.
-pub(super) fn wrong(tries_left: u32) -> String {
-    match tries_left {
-        0 => "wrong code, and no tries are left for now. Wait a little".to_owned(),
-        1 => "wrong code; 1 try is left".to_owned(),
-        _ => format!("wrong code; {tries_left} tries are left"),
-    }
+pub(super) fn wrong(texts: &Texts, tries_left: u32) -> String {
+    texts.fill("cli-wrong", &[("number", Number(tries_left.into()))])
 }
 
 /// A code was not looked at.
-pub(super) fn throttled(retry_seconds: u64) -> String {
-    format!(
-        "too many wrong codes. Try again in {}",
-        duration(retry_seconds)
-    )
+pub(super) fn throttled(texts: &Texts, retry_seconds: u64) -> String {
+    let time = texts.span(retry_seconds);
+    texts.fill("cli-throttled", &[("time", Text(&time))])
 }
 
-fn left(challenge: &ChallengeView) -> Failure {
-    let text = format!(
-        "not answered; it waits on. `stile deny {}` ends it at once",
-        challenge.id
-    );
-    Failure::new(Exit::Refused, text)
+fn left(texts: &Texts, challenge: &ChallengeView) -> Failure {
+    let id = challenge.id.to_string();
+    Failure::new(Exit::Refused, texts.fill("cli-left", &[("id", Text(&id))]))
 }
 
-fn too_late() -> Failure {
-    let text = "too late: the connection was given up. Connect again";
-    Failure::new(Exit::Refused, text)
+fn too_late(texts: &Texts) -> Failure {
+    Failure::new(Exit::Refused, texts.say("cli-too-late"))
 }
 
 /// The challenge as it is now.
 async fn still_pending(
+    texts: &Texts,
     client: &AgentClient,
     challenge: &ChallengeView,
 ) -> Result<ChallengeView, Failure> {
@@ -118,7 +123,7 @@ async fn still_pending(
     pending
         .into_iter()
         .find(|view| view.id == challenge.id)
-        .ok_or_else(too_late)
+        .ok_or_else(|| too_late(texts))
 }
 
 /// Root sees everybody's, but answers only what is asked of root.
@@ -130,68 +135,48 @@ fn own(mut pending: Vec<ChallengeView>) -> Vec<ChallengeView> {
 
 /// The challenge that is meant: the one that is named, or the only one there is.
 pub(super) fn select(
+    texts: &Texts,
     mut pending: Vec<ChallengeView>,
     wanted: Option<ChallengeId>,
     command: &str,
 ) -> Result<ChallengeView, Failure> {
     if let Some(id) = wanted {
-        let text = || format!("no challenge {id} of yours is pending. `stile pending` lists them");
+        let shown = id.to_string();
+        let text = || texts.fill("cli-not-pending", &[("id", Text(&shown))]);
         return pending
             .into_iter()
             .find(|view| view.id == id)
             .ok_or_else(|| Failure::new(Exit::Nothing, text()));
     }
     match pending.len() {
-        0 => Err(Failure::new(Exit::Nothing, "nothing is pending")),
-        1 => Ok(pending.swap_remove(0)),
-        _ => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "several are pending. Name one, as in `stile {command} {}`\n\n{}",
-                pending[0].id,
-                pending_table(&pending, Some(80))
-            ),
+        0 => Err(Failure::new(
+            Exit::Nothing,
+            texts.say("cli-nothing-pending"),
         )),
+        1 => Ok(pending.swap_remove(0)),
+        _ => {
+            let id = pending[0].id.to_string();
+            let values = [("command", Text(command)), ("id", Text(&id))];
+            let text = texts.fill("cli-several-pending", &values);
+            let table = pending_table(&pending, Some(80));
+            Err(Failure::new(Exit::Usage, format!("{text}\n\n{table}")))
+        }
     }
 }
 
-/// What a code gives.
-pub(super) fn gives(challenge: &ChallengeView) -> String {
-    let what = match challenge.scope.as_str() {
-        "socket" => "this connection".to_owned(),
-        _ => {
-            let endpoints = [&challenge.endpoint].into_iter().chain(&challenge.also);
-            let endpoints: Vec<_> = endpoints.map(|name| escape(name)).collect();
-            endpoints.join(", ")
-        }
-    };
-    format!("{what} for {}", duration(challenge.ttl_seconds))
-}
-
 /// What is asked for, for the one who answers.
-fn block(challenge: &ChallengeView) -> String {
-    let head = format!(
-        "Challenge {}: {} left to answer",
-        challenge.id,
-        duration(challenge.seconds_left)
+fn block(texts: &Texts, challenge: &ChallengeView, zone: &TimeZone) -> String {
+    let details = details(texts, challenge, Some(challenge.seconds_left), zone);
+    let columns = details.iter().map(|(label, _)| label.chars().count());
+    let columns = columns.max().unwrap_or_default();
+    let mut lines = vec![styled(HEAD, &heading(texts, challenge))];
+    lines.extend(warning(challenge).map(|text| styled(BAD, &text)));
+    lines.extend(
+        details
+            .iter()
+            .map(|(label, value)| format!("  {label:columns$}  {value}")),
     );
-    let because = match challenge.reasons.as_slice() {
-        [] => String::new(),
-        reasons => format!("\n  because      {}", escape(&reasons.join("; "))),
-    };
-    format!(
-        "{}\n  program      {}\n  pid          {}, started by {}\n  destination  {}\n  \
-         endpoint     {}\n  rule         {}{because}\n  waiting      {}\n  a code gives {}",
-        styled(HEAD, &head),
-        escape(&challenge.program),
-        challenge.pid,
-        escape(&challenge.origin()),
-        escape(&challenge.destination),
-        escape(&challenge.endpoint),
-        escape(&challenge.rule),
-        count(challenge.waiting, "connection"),
-        styled(HEAD, &gives(challenge)),
-    )
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -199,6 +184,10 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
+
+    fn english() -> Texts {
+        Texts::english()
+    }
 
     fn challenge(id: u64) -> ChallengeView {
         ChallengeView {
@@ -228,26 +217,27 @@ mod tests {
 
     #[test]
     fn the_only_challenge_is_meant_without_a_name() {
-        let selected = select(vec![challenge(7)], None, "approve").unwrap();
+        let selected = select(&english(), vec![challenge(7)], None, "approve").unwrap();
         assert_eq!(selected.id, ChallengeId(7));
     }
 
     #[test]
     fn of_several_one_has_to_be_named() {
         let both = || vec![challenge(7), challenge(9)];
-        let failure = select(both(), None, "approve").unwrap_err();
+        let failure = select(&english(), both(), None, "approve").unwrap_err();
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(failure.text().contains("`stile approve 7`"));
         assert!(failure.text().contains("\n9   58s "), "{}", failure.text());
-        let selected = select(both(), Some(ChallengeId(9)), "approve").unwrap();
+        let selected = select(&english(), both(), Some(ChallengeId(9)), "approve").unwrap();
         assert_eq!(selected.id, ChallengeId(9));
     }
 
     #[test]
     fn what_is_not_there_is_nothing_to_do() {
-        let failure = select(vec![], None, "approve").unwrap_err();
+        let failure = select(&english(), vec![], None, "approve").unwrap_err();
         assert_eq!(failure.exit(), Exit::Nothing);
-        let failure = select(vec![challenge(7)], Some(ChallengeId(8)), "deny").unwrap_err();
+        let failure =
+            select(&english(), vec![challenge(7)], Some(ChallengeId(8)), "deny").unwrap_err();
         assert_eq!(failure.exit(), Exit::Nothing);
     }
 
@@ -261,15 +251,15 @@ mod tests {
     #[test]
     fn the_block_says_what_is_asked_for() {
         assert_eq!(
-            strip_str(&block(&challenge(7))).to_string(),
-            "Challenge 7: 58s left to answer\n  \
-             program      /usr/bin/psql\n  \
-             pid          4242, started by bash on pts/3\n  \
-             destination  10.20.0.1:5432\n  \
-             endpoint     prod-db\n  \
-             rule         dba step-up\n  \
-             waiting      2 connections\n  \
-             a code gives prod-db for 15m 00s"
+            strip_str(&block(&english(), &challenge(7), &TimeZone::UTC)).to_string(),
+            "psql wants to reach prod-db\n  \
+             Destination   10.20.0.1:5432\n  \
+             Program       /usr/bin/psql (pid 4242)\n  \
+             Started by    bash on pts/3\n  \
+             Rule          dba step-up\n  \
+             A code gives  prod-db for 15 minutes, all your programs\n  \
+             Request       7, open until 03:00:58 (58 seconds left)\n  \
+             Waiting       2 connections"
         );
     }
 
@@ -278,7 +268,7 @@ mod tests {
         let mut view = challenge(7);
         view.program = "/tmp/x\x1b[5A\x1b[2Kprogram /usr/bin/psql".into();
         view.parent = "\u{202e}hsab".into();
-        let text = strip_str(&block(&view)).to_string();
+        let text = strip_str(&block(&english(), &view, &TimeZone::UTC)).to_string();
         assert!(text.contains("/tmp/x\\u{1b}[5A"), "{text}");
         assert!(text.contains("\\u{202e}hsab"), "{text}");
     }
@@ -289,14 +279,14 @@ mod tests {
             until_seconds: 900,
             released,
         };
-        let say = |answer| outcome(&challenge(7), &answer);
+        let say = |answer| outcome(&english(), &challenge(7), &answer);
         assert_eq!(
             say(accepted(1)).unwrap(),
-            "approved: prod-db for 15m 00s, 1 connection goes on"
+            "approved: prod-db for 15 minutes, 1 connection goes on"
         );
         assert_eq!(
             say(accepted(2)).unwrap(),
-            "approved: prod-db for 15m 00s, 2 connections go on"
+            "approved: prod-db for 15 minutes, 2 connections go on"
         );
         assert_eq!(
             say(Answer::Wrong { tries_left: 1 }).unwrap_err(),
@@ -304,7 +294,7 @@ mod tests {
         );
         assert_eq!(
             say(Answer::Throttled { retry_seconds: 65 }).unwrap_err(),
-            "too many wrong codes. Try again in 1m 05s"
+            "too many wrong codes. Try again in 1 minute 5 seconds"
         );
     }
 }

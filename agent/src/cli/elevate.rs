@@ -15,6 +15,7 @@ use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
 use crate::service::{Answer, RealmView};
+use crate::texts::Texts;
 
 /// How long somebody may take to type a code that nothing waits for.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -130,7 +131,7 @@ async fn ask(
             .await?;
         match answer {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                prompter.say(&styled(BAD, &wrong(tries_left)))?;
+                prompter.say(&styled(BAD, &wrong(&Texts::english(), tries_left)))?;
             }
             answer => return Ok(answer),
         }
@@ -184,8 +185,8 @@ fn said(realm: &RealmView, answer: &Answer) -> Result<String, String> {
             escape(&realm.realm),
             duration(until_seconds)
         )),
-        Answer::Wrong { tries_left } => Err(wrong(tries_left)),
-        Answer::Throttled { retry_seconds } => Err(throttled(retry_seconds)),
+        Answer::Wrong { tries_left } => Err(wrong(&Texts::english(), tries_left)),
+        Answer::Throttled { retry_seconds } => Err(throttled(&Texts::english(), retry_seconds)),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::bus::AgentClient;
 use crate::clock;
 use crate::ids::Uid;
 use crate::service::{Answer, Enrollment};
+use crate::texts::Texts;
 
 /// Runs the command.
 pub(super) async fn run(args: Enroll) -> Result<Exit, Failure> {
@@ -45,10 +46,14 @@ pub(super) async fn run(args: Enroll) -> Result<Exit, Failure> {
             print("The secret is still on this screen: clear it before others see it.")?;
             Ok(Exit::Ok)
         }
-        Answer::Wrong { tries_left } => Err(Failure::new(Exit::Refused, wrong(tries_left))),
-        Answer::Throttled { retry_seconds } => {
-            Err(Failure::new(Exit::Refused, throttled(retry_seconds)))
-        }
+        Answer::Wrong { tries_left } => Err(Failure::new(
+            Exit::Refused,
+            wrong(&Texts::english(), tries_left),
+        )),
+        Answer::Throttled { retry_seconds } => Err(Failure::new(
+            Exit::Refused,
+            throttled(&Texts::english(), retry_seconds),
+        )),
     }
 }
 
@@ -77,7 +82,10 @@ async fn confirm(
         let answer = client.enroll_confirm(user, &code).await?;
         match answer {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                let text = format!("{}. Is this computer's clock right?", wrong(tries_left));
+                let text = format!(
+                    "{}. Is this computer's clock right?",
+                    wrong(&Texts::english(), tries_left)
+                );
                 prompter.say(&styled(BAD, &text))?;
             }
             other => return Ok(other),

@@ -5,6 +5,9 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::classify::is_hidden;
+pub(super) use crate::texts::escape;
+
 /// Headings.
 pub(super) const HEAD: Style = Style::new().bold();
 /// What is as it should be.
@@ -38,45 +41,21 @@ pub(super) fn count(number: u32, what: &str) -> String {
     }
 }
 
-/// The text with everything escaped that could move the cursor, change colours, or make the
-/// rest look like something else. The agent has escaped it already; this is for an agent that
-/// didn't.
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || reorders(c) {
-            // Writing to a String can't fail.
-            let _ = write!(safe, "{}", c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// The same for a JSON text: serde_json escapes only what JSON says must be, and leaves the
+/// JSON with the same characters escaped as in other text: serde_json escapes only what JSON says must be, and leaves the
 /// other control characters in its strings as they are.
 pub(super) fn escape_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
-        if c.is_control() || reorders(c) {
-            // All of them lie below U+10000. Writing to a String can't fail.
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        if c.is_control() || is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String can't fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
         } else {
             safe.push(c);
         }
     }
     safe
-}
-
-/// Characters that take no place and change how their neighbours look: bidirectional controls
-/// (Unicode UAX #9), zero-width ones, and line separators.
-fn reorders(c: char) -> bool {
-    matches!(
-        c,
-        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-    )
 }
 
 #[cfg(test)]
@@ -110,27 +89,20 @@ mod tests {
 
     #[test]
     fn json_that_could_fool_a_terminal_is_escaped() {
+        assert_eq!(escape_json("\"\u{e0041}\""), r#""\udb40\udc41""#);
         assert_eq!(escape_json("\"a\u{9b}b\u{202e}\""), r#""a\u009bb\u202e""#);
-    }
-
-    #[test]
-    fn text_that_could_fool_a_terminal_is_escaped() {
-        assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
-        assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
-        assert_eq!(escape("a\u{9b}b\nc"), "a\\u{9b}b\\u{a}c");
-        assert_eq!(escape("/usr/bin/größe"), "/usr/bin/größe");
     }
 
     proptest! {
         #[test]
         fn no_escaped_text_has_a_control_character(text in ".*") {
-            prop_assert!(!escape(&text).chars().any(|c| c.is_control() || reorders(c)));
+            prop_assert!(!escape(&text).chars().any(|c| c.is_control() || is_hidden(c)));
         }
 
         #[test]
         fn escaped_json_is_the_same_json_without_control_characters(text in ".*") {
             let json = escape_json(&serde_json::to_string(&text).unwrap());
-            prop_assert!(!json.chars().any(|c| c.is_control() || reorders(c)));
+            prop_assert!(!json.chars().any(|c| c.is_control() || is_hidden(c)));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
 

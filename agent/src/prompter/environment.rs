@@ -146,17 +146,6 @@ impl Environment {
             .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
-    /// The language that the person wants to read, as `de`.
-    #[must_use]
-    pub fn language(&self) -> Option<String> {
-        let locale = self.locale("LC_MESSAGES")?;
-        let language: String = locale
-            .chars()
-            .take_while(char::is_ascii_alphabetic)
-            .collect();
-        (2..=3).contains(&language.len()).then_some(language)
-    }
-
     /// The locale for this category, as `LC_MESSAGES` (locale(7): `LC_ALL`, then the
     /// category, then `LANG`).
     pub(super) fn locale(&self, category: &str) -> Option<&str> {

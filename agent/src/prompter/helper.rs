@@ -24,6 +24,7 @@ use super::object::{Agent, Prompter};
 use crate::bus::wire::AboutDict;
 use crate::bus::{NAME, PATH};
 use crate::ids::Uid;
+use crate::texts::Texts;
 
 /// Where the system bus is. Never where the environment says: this program has rights that the
 /// person's other programs don't have.
@@ -161,7 +162,7 @@ async fn register(
     let about = AboutDict {
         session: std::env::var("XDG_SESSION_ID").ok(),
         places: Some(places),
-        language: session.environment.language(),
+        language: Some(Texts::of_environment().language().to_owned()),
     };
     let call = bus.call_method(
         Some(agent.as_str()),

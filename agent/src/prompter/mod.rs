@@ -8,7 +8,6 @@
 pub mod assuan;
 pub mod children;
 pub mod choose;
-pub mod compose;
 pub mod environment;
 pub mod helper;
 pub mod notification;

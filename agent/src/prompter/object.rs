@@ -12,11 +12,11 @@ use zbus::names::{OwnedUniqueName, UniqueName};
 
 use super::Deed;
 use super::choose::{Origin, Places, Session};
-use super::compose::{Attempt, question};
 use super::notification::{Note, Notifier, Urgency};
 use crate::bus::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
 use crate::ids::ChallengeId;
 use crate::service::ChallengeView;
+use crate::texts::{Attempt, Texts, Value, escape, question};
 
 /// How many questions wait for the person at most; more are beyond the agent's own bound.
 const MAX_OPEN: usize = 64;
@@ -70,6 +70,7 @@ impl Shown {
 /// The object that the agent calls.
 pub(super) struct Prompter {
     session: Session,
+    texts: Texts,
     agent: Agent,
     shown: Shown,
     /// One dialog at a time: the person has one keyboard.
@@ -134,14 +135,16 @@ impl Prompter {
         let Some(bus) = self.session.bus.clone() else {
             return Ok(());
         };
-        let endpoint = news.endpoint.clone().unwrap_or_default();
+        let endpoint = escape(news.endpoint.as_deref().unwrap_or_default());
         if news.kind != "not-enrolled" {
             // News of a newer agent.
             return Ok(());
         }
         let note = Note {
-            summary: format!("stile: {endpoint} needs a one-time code"),
-            body: "You have no authenticator yet. Run `stile enroll` in a terminal.".to_owned(),
+            summary: self
+                .texts
+                .fill("not-enrolled", &[("endpoint", Value::Text(&endpoint))]),
+            body: self.texts.say("not-enrolled-what"),
             urgency: Urgency::Normal,
             deny: None,
             enter_code: None,
@@ -158,6 +161,7 @@ impl Prompter {
     pub(super) fn new(session: Session, agent: Agent) -> Self {
         Self {
             session,
+            texts: Texts::of_environment(),
             agent,
             shown: Shown::default(),
             turn: Turn::new(()),
@@ -178,8 +182,9 @@ impl Prompter {
         let attempt = Attempt {
             wrong: attempt.wrong.unwrap_or(false),
             tries_left: attempt.tries_left.unwrap_or(0),
+            retry_seconds: attempt.retry_seconds.unwrap_or(0),
         };
-        let asked = question(view, attempt);
+        let asked = question(&self.texts, view, attempt);
         // While another one is on the screen this one waits; its time goes on.
         let until = tokio::time::Instant::from_std(asked.deadline);
         let Ok(_turn) = tokio::time::timeout_at(until, self.turn.lock()).await else {
@@ -189,7 +194,8 @@ impl Prompter {
             terminal: view.terminal.clone(),
             remote: !view.from.is_empty(),
         };
-        let hint = format!("Run `stile approve {}` in a terminal.", view.id);
+        let id = view.id.to_string();
+        let hint = self.texts.fill("hint", &[("id", Value::Text(&id))]);
         Places::of(&self.session, &origin, &hint).ask(&asked).await
     }
 }

@@ -56,6 +56,7 @@ fn stile_on(address: &str, line: &[&str]) -> Command {
         .args(line)
         .env("DBUS_SYSTEM_BUS_ADDRESS", address)
         .env("TERM", "xterm")
+        .env("LC_ALL", "C")
         .env_remove("NO_COLOR");
     command
 }
@@ -151,7 +152,7 @@ async fn a_wrong_code_is_asked_again_and_a_right_one_approves() {
         session.sees("2 tries are left");
         session.sees("code: ");
         session.types("123 456\n");
-        let last = session.sees("approved: prod-db for 15m 00s, 1 connection goes on");
+        let last = session.sees("approved: prod-db for 15 minutes, 1 connection goes on");
         assert!(!last.contains("123"), "{last}");
         assert_eq!(session.exit_code(), Some(0));
         assert!(session.echoes());
@@ -253,7 +254,7 @@ async fn enrolling_shows_a_qr_code_and_the_secret() {
         assert!(page.contains('█'), "{page}");
         assert!(page.contains("GEZD GNBV"), "{page}");
         session.types("123456\n");
-        session.sees("stile: enroll: too many wrong codes. Try again in 30s");
+        session.sees("stile: enroll: too many wrong codes. Try again in 30 seconds");
         assert_eq!(session.exit_code(), Some(1));
     })
     .await

@@ -10,6 +10,7 @@ use super::super::approve::{throttled, wrong};
 use super::super::text::{count, duration, escape};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Answer, ChallengeView, DecisionView, GrantView};
+use crate::texts::Texts;
 
 /// The longest code that is typed, in characters: what the agent takes.
 const MAX_CODE: usize = 64;
@@ -240,9 +241,9 @@ impl Model {
                 {
                     self.mode = typing(view.clone());
                 }
-                wrong(tries_left)
+                wrong(&Texts::english(), tries_left)
             }
-            Ok(Answer::Throttled { retry_seconds }) => throttled(retry_seconds),
+            Ok(Answer::Throttled { retry_seconds }) => throttled(&Texts::english(), retry_seconds),
             Err(why) => why,
         };
         self.say(Err(text));

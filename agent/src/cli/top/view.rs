@@ -9,7 +9,6 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::approve::gives;
 use super::super::table::{Cut, GAP, fit};
 use super::super::text::{duration, escape};
 use super::model::{Mode, Model, Pane};
@@ -305,4 +304,17 @@ fn empty(pane: Pane) -> &'static str {
         Pane::Grants => "no grant is live",
         Pane::Recent => "nothing was decided yet",
     }
+}
+
+/// What a code gives.
+fn gives(challenge: &ChallengeView) -> String {
+    let what = match challenge.scope.as_str() {
+        "socket" => "this connection".to_owned(),
+        _ => {
+            let endpoints = [&challenge.endpoint].into_iter().chain(&challenge.also);
+            let endpoints: Vec<_> = endpoints.map(|name| escape(name)).collect();
+            endpoints.join(", ")
+        }
+    };
+    format!("{what} for {}", duration(challenge.ttl_seconds))
 }

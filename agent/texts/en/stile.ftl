@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+# What stile says to the person who is asked. How to translate it: docs/translating.md.
+
+## Times and lists
+
+span-days = { $number ->
+    [one] { $number } day
+   *[other] { $number } days
+}
+span-hours = { $number ->
+    [one] { $number } hour
+   *[other] { $number } hours
+}
+span-minutes = { $number ->
+    [one] { $number } minute
+   *[other] { $number } minutes
+}
+span-seconds = { $number ->
+    [one] { $number } second
+   *[other] { $number } seconds
+}
+# A name that has spaces in it.
+quoted = “{ $name }”
+# The end of a list that is too long to be shown; $names are those before.
+and-more = { $names } and { $number } more
+
+## The question
+
+title = stile
+heading = { $program } wants to reach { $endpoint }
+label-destination = Destination
+label-program = Program
+label-origin = Started by
+label-rule = Rule
+label-gives = A code gives
+label-also = It also opens
+label-reasons = Asked because
+label-request = Request
+label-waiting = Waiting
+
+program = { $path } (pid { $pid })
+# $from is an address, $terminal is like pts/3, $parent is a program's name.
+origin = { $parent }
+origin-terminal = { $parent } on { $terminal }
+origin-from = { $parent } from ssh { $from }
+origin-terminal-from = { $parent } on { $terminal }, from ssh { $from }
+origin-unknown = an unknown program
+
+# $time is a span from above.
+gives-user = { $endpoint } for { $time }, all your programs
+gives-unit = { $endpoint } for { $time }, this unit
+gives-process = { $endpoint } for { $time }, this process
+gives-socket = { $endpoint } for { $time }, this connection only
+gives-other = { $endpoint } for { $time }
+
+# $clock is like 14:05:00.
+request = { $id }, open until { $clock }
+request-left = { $id }, open until { $clock } ({ $time } left)
+waiting = { $number ->
+    [one] { $number } connection
+   *[other] { $number } connections
+}
+
+prompt = Code from your app
+prompt-none = Nothing is enrolled: run stile enroll
+approve = Approve
+deny = Deny
+
+error-wrong = { $number ->
+    [0] Wrong code. No tries are left for now.
+    [one] Wrong code. { $number } try left.
+   *[other] Wrong code. { $number } tries left.
+}
+error-wait = Too many wrong codes. Try again in { $time }.
+
+## Notifications
+
+hint = Run `stile approve { $id }` in a terminal.
+not-enrolled = stile: { $endpoint } needs a one-time code
+not-enrolled-what = You have no authenticator yet. Run `stile enroll` in a terminal.
+
+## On the command line. Commands between ` and ` stay as they are.
+
+cli-approved = { $number ->
+    [one] approved: { $endpoint } for { $time }, { $number } connection goes on
+   *[other] approved: { $endpoint } for { $time }, { $number } connections go on
+}
+cli-denied = { $number ->
+    [one] denied: { $program } to { $endpoint } ({ $number } connection)
+   *[other] denied: { $program } to { $endpoint } ({ $number } connections)
+}
+cli-wrong = { $number ->
+    [0] wrong code, and no tries are left for now. Wait a little
+    [one] wrong code; { $number } try is left
+   *[other] wrong code; { $number } tries are left
+}
+cli-throttled = too many wrong codes. Try again in { $time }
+cli-no-code = that is no code
+cli-no-code-again = that is no code; type the digits that your app shows
+cli-left = not answered; it waits on. `stile deny { $id }` ends it at once
+cli-too-late = too late: the connection was given up. Connect again
+cli-not-pending = no challenge { $id } of yours is pending. `stile pending` lists them
+cli-nothing-pending = nothing is pending
+cli-several-pending = several are pending. Name one, as in `stile { $command } { $id }`
