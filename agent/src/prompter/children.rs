@@ -99,7 +99,8 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts the program with these arguments and this environment, in `/`, with pipes for
-    /// what it reads and says.
+    /// what it reads and says. What it says on its standard error goes to `errors`: toolkits
+    /// say a lot there, and a pipe that nobody reads would end them.
     ///
     /// The thread that calls this must live as long as the program is wanted
     /// ([`crate::sys::child::confine`]).
@@ -113,6 +114,7 @@ impl Running {
         program: &Program,
         arguments: impl IntoIterator<Item = A>,
         environment: &Environment,
+        errors: Stdio,
     ) -> io::Result<Self> {
         // The file that was checked, by the name that it was asked for.
         let mut command = Command::new(&program.file);
@@ -124,18 +126,16 @@ impl Running {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(errors)
             .kill_on_drop(true);
         confine(command.as_std_mut());
         let child = Some(command.spawn()?);
         Ok(Self { child })
     }
 
-    /// The pipes to its standard input and from its standard output. What it says on its
-    /// standard error is thrown away from now on.
+    /// The pipes to its standard input and from its standard output.
     pub(super) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
         let child = self.child.as_mut()?;
-        drop(child.stderr.take());
         child.stdin.take().zip(child.stdout.take())
     }
 
@@ -254,7 +254,7 @@ pub(super) mod tests {
     async fn a_child_gets_the_snapshot_and_nothing_else() {
         let environment = Environment::new([("LANG", "C"), ("LD_PRELOAD", "x")]);
         let env = Program::find("env").unwrap();
-        let mut running = Running::start(&env, [""; 0], &environment).unwrap();
+        let mut running = Running::start(&env, [""; 0], &environment, Stdio::piped()).unwrap();
         let output = running.output(4096).await.unwrap();
         assert_eq!(String::from_utf8(output.out).unwrap(), "LANG=C\n");
         assert_eq!(output.code, Some(0));
@@ -268,7 +268,8 @@ pub(super) mod tests {
             "loud",
             "head -c 1000000 /dev/zero; head -c 500000 /dev/zero >&2; exit 3",
         );
-        let mut running = Running::start(&loud, [""; 0], &Environment::default()).unwrap();
+        let mut running =
+            Running::start(&loud, [""; 0], &Environment::default(), Stdio::piped()).unwrap();
         let output = running.output(10).await.unwrap();
         assert_eq!((output.out.len(), output.err.len()), (10, 10));
         assert_eq!(output.code, Some(3));
@@ -277,7 +278,8 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_dropped_program_is_asked_to_end() {
         let cat = Program::find("cat").unwrap();
-        let running = Running::start(&cat, [""; 0], &Environment::default()).unwrap();
+        let running =
+            Running::start(&cat, [""; 0], &Environment::default(), Stdio::piped()).unwrap();
         let process = PidFd::open(running.id()).unwrap();
         assert!(process.is_alive());
         drop(running);
@@ -292,7 +294,8 @@ pub(super) mod tests {
             "stubborn",
             "trap '' TERM; echo ready; while :; do read x || exec tail -f /dev/null; done",
         );
-        let mut running = Running::start(&stubborn, [""; 0], &Environment::default()).unwrap();
+        let mut running =
+            Running::start(&stubborn, [""; 0], &Environment::default(), Stdio::piped()).unwrap();
         let process = PidFd::open(running.id()).unwrap();
         let (_stdin, mut stdout) = running.pipes().unwrap();
         let mut ready = [0; 6];
@@ -309,7 +312,9 @@ pub(super) mod tests {
             .unwrap();
         let cat = Program::find("cat").unwrap();
         let running = runtime
-            .block_on(async { Running::start(&cat, [""; 0], &Environment::default()) })
+            .block_on(async {
+                Running::start(&cat, [""; 0], &Environment::default(), Stdio::null())
+            })
             .unwrap();
         let process = PidFd::open(running.id()).unwrap();
         drop(running);

@@ -4,6 +4,7 @@
 //!
 //! Only flavours that draw a window: those for terminals would fight with whatever runs there.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{ChildStdin, ChildStdout};
@@ -77,7 +78,7 @@ impl Pinentry {
 
     /// Asks, until the person has done something.
     async fn converse(&self, question: &Question) -> Result<Deed, AssuanError> {
-        let mut running = Running::start(&self.program, [""; 0], &self.environment)?;
+        let mut running = Running::start(&self.program, [""; 0], &self.environment, Stdio::null())?;
         let (stdin, stdout) = running.pipes().ok_or(AssuanError::Ended)?;
         let mut dialog = match timeout(START_PATIENCE, self.prepare(question, stdin, stdout)).await
         {
@@ -135,9 +136,9 @@ impl Pinentry {
         let (description, prompt) = if self.flavour() == GNOME3 {
             // This one shows the prompt as the headline, and labels the field itself.
             let description = format!("{facts}\n\n{}", question.prompt);
-            (description, question.heading.clone())
+            (description, question.headline())
         } else {
-            let description = format!("{}\n\n{facts}", question.heading);
+            let description = format!("{}\n\n{facts}", question.headline());
             (description, format!("{}:", question.prompt))
         };
         settings.extend([

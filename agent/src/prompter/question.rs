@@ -14,8 +14,15 @@ use crate::ids::ChallengeId;
 const MAX_LINE: usize = 200;
 /// The longest label of a button, a field or a detail.
 const MAX_LABEL: usize = 40;
+/// The longest value of a detail: eight of them fit into what a pinentry takes.
+const MAX_VALUE: usize = 120;
 /// More details than a dialog has room for.
 const MAX_DETAILS: usize = 12;
+/// The widest line of a dialog, in characters. Not all of them wrap what has no spaces, and a
+/// window that is wider than the screen has its buttons beside it.
+const WIDTH: usize = 60;
+/// What a line that goes on begins with, so that no value looks like another detail.
+const INDENT: &str = "    ";
 
 /// What is asked: finished texts in the person's language, without markup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +62,7 @@ impl Question {
                 .details
                 .iter()
                 .take(MAX_DETAILS)
-                .map(|(label, value)| (line(label, MAX_LABEL), line(value, MAX_LINE)))
+                .map(|(label, value)| (line(label, MAX_LABEL), line(value, MAX_VALUE)))
                 .collect(),
             warning: self.warning.as_ref().map(|text| line(text, MAX_LINE)),
             error: self.error.as_ref().map(|text| line(text, MAX_LINE)),
@@ -72,14 +79,17 @@ impl Question {
     pub(super) fn facts(&self) -> String {
         let mut lines = Vec::with_capacity(self.details.len() + 2);
         if let Some(warning) = &self.warning {
-            lines.extend([warning.clone(), String::new()]);
+            lines.extend([wrapped(warning), String::new()]);
         }
-        lines.extend(
-            self.details
-                .iter()
-                .map(|(label, value)| format!("{label}: {value}")),
-        );
+        let details = self.details.iter();
+        lines.extend(details.map(|(label, value)| wrapped(&format!("{label}: {value}"))));
         lines.join("\n")
+    }
+
+    /// The question itself, in lines that are not too wide.
+    #[must_use]
+    pub(super) fn headline(&self) -> String {
+        wrapped(&self.heading)
     }
 
     /// How long there is to answer, from now.
@@ -144,6 +154,22 @@ pub(super) fn line(text: &str, most: usize) -> String {
     shown
 }
 
+/// The line in pieces of at most [`WIDTH`] characters, broken at spaces if there are any near.
+fn wrapped(line: &str) -> String {
+    let mut lines = Vec::new();
+    let mut rest = line;
+    let mut room = WIDTH;
+    while let Some((too_far, _)) = rest.char_indices().nth(room) {
+        let at = rest[..too_far].rfind(' ').filter(|at| *at > too_far / 2);
+        let (first, more) = rest.split_at(at.unwrap_or(too_far));
+        lines.push(first);
+        rest = more.trim_start();
+        room = WIDTH - INDENT.len();
+    }
+    lines.push(rest);
+    lines.join(&format!("\n{INDENT}"))
+}
+
 fn ends_or_steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -183,9 +209,21 @@ pub(super) mod tests {
         let (label, value) = &shown.details[0];
         assert_eq!(label.chars().count(), MAX_LABEL);
         assert!(label.ends_with('…'));
-        assert_eq!(value.chars().count(), MAX_LINE);
+        assert_eq!(value.chars().count(), MAX_VALUE);
         assert_eq!(line("ä", 1), "ä");
         assert_eq!(line("äö", 1), "…");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_and_what_follows_looks_like_no_other_detail() {
+        assert_eq!(wrapped(&"x".repeat(WIDTH)), "x".repeat(WIDTH));
+        let value = format!("Program: {} To: 127.0.0.1:5432", "x".repeat(45));
+        let lines = wrapped(&value);
+        let lines: Vec<_> = lines.lines().collect();
+        assert_eq!(lines[1], "    127.0.0.1:5432");
+        let long = wrapped(&"ä".repeat(200));
+        assert!(long.lines().all(|line| line.chars().count() <= WIDTH));
+        assert_eq!(long.matches('ä').count(), 200);
     }
 
     #[test]

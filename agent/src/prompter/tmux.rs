@@ -8,6 +8,7 @@ use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -147,7 +148,7 @@ impl Tmux {
                 .iter()
                 .map(|argument| Path::new(argument).as_os_str()),
         );
-        Running::start(&self.program, arguments, &self.environment)
+        Running::start(&self.program, arguments, &self.environment, Stdio::piped())
     }
 
     /// Shows the popup and waits until it is closed.

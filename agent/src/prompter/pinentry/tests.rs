@@ -98,6 +98,13 @@ async fn a_code_is_passed_unchanged() {
 }
 
 #[tokio::test]
+async fn a_toolkit_may_complain() {
+    let lines = format!("echo 'QStandardPaths: no' >&2 || exit; {POLITE}; echo D 1; echo OK");
+    let deed = deed_of(&lines).await;
+    assert!(matches!(deed, Deed::Code(_)), "{deed:?}");
+}
+
+#[tokio::test]
 async fn an_empty_field_is_asked_for_again_but_not_for_ever() {
     let once = format!("{POLITE}; echo OK; read -r line; echo 'D 1'; echo OK");
     assert!(matches!(deed_of(&once).await, Deed::Code(_)));

@@ -79,7 +79,8 @@ impl SystemPrompter {
         let bus = session_bus::join(&self.address).await?;
         let prompter = owner::owner(&bus).await?;
         let mut prompt = Prompt::begin(&bus, prompter).await?;
-        let mut exchange = Exchange::begin()?;
+        // One for the whole prompt: the prompter makes the key with our first message.
+        let exchange = Exchange::begin()?;
         for _ in 0..=MAX_BLANK {
             match prompt.said().await? {
                 Said::Done => return Err(PrompterError::Ended),
@@ -92,7 +93,6 @@ impl SystemPrompter {
                     if let Some(code) = typed(exchange.secret(&answer)?) {
                         return Ok(Deed::Code(code));
                     }
-                    exchange = Exchange::begin()?;
                 }
                 Said::Ready { .. } => return Ok(Deed::Denied),
             }
@@ -163,7 +163,7 @@ impl Prompt {
         let text = |text: &str| Variant::from(text.to_owned());
         let properties = HashMap::from([
             ("title", text(&question.title)),
-            ("message", text(&question.heading)),
+            ("message", text(&question.headline())),
             ("description", text(description.trim_start())),
             ("warning", text(question.error.as_deref().unwrap_or(""))),
             ("continue-label", text(&question.approve)),
