@@ -8,6 +8,7 @@
 
 mod elevating;
 mod joining;
+mod top;
 
 use stile_tests::{Host, User};
 

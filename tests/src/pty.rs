@@ -2,7 +2,7 @@
 //! A real terminal, on which a user is logged in.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
@@ -63,18 +63,28 @@ impl Terminal {
     }
 
     fn read(&mut self) {
+        let new = self.take();
+        self.seen.push_str(&String::from_utf8_lossy(&new));
+    }
+
+    /// What was written to it since it was last read.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let mut taken = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             match self.screen.read(&mut buffer) {
-                Ok(length @ 1..) => self
-                    .seen
-                    .push_str(&String::from_utf8_lossy(&buffer[..length])),
-                Ok(_) => return,
+                Ok(length @ 1..) => taken.extend_from_slice(&buffer[..length]),
+                Ok(_) => return taken,
                 // EIO: nobody has the other end open.
-                Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => return,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => return taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return taken,
                 Err(error) => panic!("the terminal: {error}"),
             }
         }
+    }
+
+    /// Types these keys.
+    pub(crate) fn send(&mut self, keys: &str) {
+        self.screen.write_all(keys.as_bytes()).unwrap();
     }
 }

@@ -4,6 +4,8 @@
 mod agent;
 mod model;
 mod screen;
+#[cfg(test)]
+mod testing;
 mod view;
 
 use std::future::poll_fn;

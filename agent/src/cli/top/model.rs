@@ -409,3 +409,6 @@ fn typing(challenge: ChallengeView) -> Mode {
 fn position<T>(views: &[T], is_it: impl Fn(&T) -> bool) -> Option<usize> {
     views.iter().position(is_it)
 }
+
+#[cfg(test)]
+mod tests;
