@@ -98,7 +98,7 @@ fn header(model: &Model, width: u16) -> Line<'static> {
     let whose = if model.sees_all() {
         "all users"
     } else {
-        "your connections"
+        "your own"
     };
     let left = format!("stile top  {whose}");
     let right = "? help  q quit";

@@ -117,7 +117,16 @@ fn forty_by_ten_is_enough() {
     assert_eq!(
         picture(&model, 40, 10),
         "\
-stile top  your connections? help  q quit
+stile top  your own       ? help  q quit
+▸ Waiting for an answer (2) ────────────
+> 58s   prod-db   /usr/bin/psql
+  9s    vault     …t/hashicorp/bin/vault
+  Grants (1) ───────────────────────────
+  12m 34s  staging-db  user
+  Last decisions (1-2 of 4) ────────────
+  14:01  deny       billing
+  14:01  challenge  prod-db
+
 "
     );
     types(&mut model, "a1");
