@@ -18,7 +18,7 @@ use crossterm::event::{
 use futures_core::Stream as _;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::SignalKind;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::failure::{Exit, Failure};
 use crate::bus::AgentClient;
@@ -59,13 +59,14 @@ pub(super) async fn run() -> Result<Exit, Failure> {
                 looking.spawn(look(client.take()));
                 None
             }
-            Some(Ok((found, event))) = looking.join_next() => {
+            Some(looked) = looking.join_next() => {
+                let (found, event) = looked.map_err(failed)?;
                 client = found;
                 Some(event)
             }
-            Some(Ok(event)) = orders.join_next() => {
+            Some(done) = orders.join_next() => {
                 looks.hurry();
-                event
+                done.map_err(failed)?
             }
         };
         match event.and_then(|event| model.on(event)) {
@@ -120,6 +121,11 @@ fn pressed(event: KeyEvent) -> Pressed {
         _ => return Pressed::Nothing,
     };
     Pressed::Key(key)
+}
+
+/// A task has panicked, and said so; the terminal is as it was already.
+fn failed(error: JoinError) -> Failure {
+    Failure::new(Exit::Refused, format!("it can't go on: {error}"))
 }
 
 fn broken(error: io::Error) -> Failure {

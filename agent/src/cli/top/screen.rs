@@ -2,6 +2,7 @@
 //! The terminal while it is a screen, and as it was before afterwards.
 
 use std::io::{self, IsTerminal as _, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::Show;
 use crossterm::execute;
@@ -12,6 +13,9 @@ use nix::sys::termios::{FlushArg, tcflush};
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+
+/// True while the terminal is not as it was.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal of this process. It is as it was once this is dropped: at the end, after an error,
 /// and when a signal has dropped what holds it. A panic puts it back before it says anything.
@@ -33,12 +37,12 @@ impl Screen {
             said(panic);
         }));
         enable_raw_mode()?;
-        // From here on whatever fails leaves the terminal as it was.
-        let opened = Opened;
-        execute!(io::stdout(), EnterAlternateScreen)?;
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        std::mem::forget(opened);
-        Ok(Self { terminal })
+        TAKEN.store(true, Ordering::SeqCst);
+        let terminal = execute!(io::stdout(), EnterAlternateScreen)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        terminal
+            .map(|terminal| Self { terminal })
+            .inspect_err(|_| restore())
     }
 
     /// Draws one picture.
@@ -53,17 +57,12 @@ impl Drop for Screen {
     }
 }
 
-/// A terminal that was taken over, and has no [`Screen`] yet.
-struct Opened;
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        restore();
-    }
-}
-
-/// There is nothing to be done about a terminal that has gone.
+/// Once: a second time would move the cursor back over what was said since. There is nothing to be
+/// done about a terminal that has gone.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
     // Half of a code that nobody has read must not reach the shell.
     let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
