@@ -176,8 +176,9 @@ fn elevations(count: u64) -> Result<()> {
         factor: Factor::Totp,
         proven: NOW,
         boot: boot.clone(),
+        until: None,
     };
-    let outcome = ledger.consume_step(TotpStep(2), &new)?;
+    let outcome = ledger.consume_step(TotpStep(2), &new, &[])?;
     ensure!(
         matches!(outcome, StepOutcome::Consumed { .. }),
         "a fresh step was used before"

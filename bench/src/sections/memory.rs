@@ -63,8 +63,9 @@ fn ledger(users: u32) -> Result<Row> {
             factor: Factor::Totp,
             proven: now,
             boot: boot.clone(),
+            until: None,
         };
-        let outcome = ledger.consume_step(TotpStep(2), &elevation)?;
+        let outcome = ledger.consume_step(TotpStep(2), &elevation, &[])?;
         ensure!(
             matches!(outcome, StepOutcome::Consumed { .. }),
             "{outcome:?}"

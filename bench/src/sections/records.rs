@@ -85,11 +85,12 @@ fn commits(place: &str, folder: &Path, time: Duration) -> Result<Row> {
         factor: Factor::Totp,
         proven: clock::now(),
         boot: BootId::from(clock::boot_id()?),
+        until: None,
     };
     let (began, mut used) = (Instant::now(), 0);
     while began.elapsed() < time {
         used += 1;
-        let outcome = ledger.consume_step(TotpStep(used), &elevation)?;
+        let outcome = ledger.consume_step(TotpStep(used), &elevation, &[])?;
         ensure!(
             matches!(outcome, StepOutcome::Consumed { .. }),
             "{outcome:?}"

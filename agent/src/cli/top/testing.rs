@@ -25,20 +25,7 @@ pub(super) fn seen(
 }
 
 pub(super) fn challenge(id: u64) -> ChallengeView {
-    ChallengeView {
-        id: ChallengeId(id),
-        uid: ALICE,
-        endpoint: "prod-db".into(),
-        destination: "10.20.0.1:5432".into(),
-        rule: "dba step-up".into(),
-        program: "/usr/bin/psql".into(),
-        pid: 4242,
-        parent: "bash on pts/3".into(),
-        reasons: Vec::new(),
-        waiting: 1,
-        grants: "prod-db for 15m".into(),
-        seconds_left: 58,
-    }
+    crate::service::testing::challenge(ChallengeId(id), ALICE)
 }
 
 pub(super) fn grant(id: u64) -> GrantView {
