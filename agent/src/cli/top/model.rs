@@ -2,12 +2,14 @@
 //! What the screen is about: what was seen last, what is chosen, and what is being asked. Pure:
 //! an event comes in, an order goes out.
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
 use super::super::approve::{throttled, wrong};
-use super::super::text::{count, duration, escape};
+use super::super::text::{count, duration};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Answer, ChallengeView, DecisionView, GrantView};
 use crate::texts::Texts;
@@ -253,135 +255,6 @@ impl Model {
         let good = result.is_ok();
         let (Ok(text) | Err(text)) = result;
         self.said = Some(Said { good, text });
-    }
-
-    fn on_key(&mut self, key: Key) -> Option<Order> {
-        match &mut self.mode {
-            Mode::Watching => {
-                self.said = None;
-                self.command(key)
-            }
-            Mode::Help => {
-                self.mode = Mode::Watching;
-                None
-            }
-            Mode::Sure(order, _) => {
-                let order = (key == Key::Char('y')).then(|| order.clone());
-                self.mode = Mode::Watching;
-                order
-            }
-            Mode::Code { typed, challenge } => match key {
-                Key::Char(c) if c.is_ascii_graphic() && typed.len() < MAX_CODE => {
-                    typed.push(c);
-                    None
-                }
-                Key::Backspace => {
-                    typed.pop();
-                    None
-                }
-                Key::Clear => {
-                    typed.clear();
-                    None
-                }
-                Key::Enter => {
-                    let order = Order::Answer(challenge.id, std::mem::take(typed));
-                    let empty = matches!(&order, Order::Answer(_, code) if code.is_empty());
-                    self.mode = Mode::Watching;
-                    self.said = None;
-                    (!empty).then_some(order)
-                }
-                Key::Escape => {
-                    self.mode = Mode::Watching;
-                    self.said = None;
-                    None
-                }
-                Key::Char(_) | Key::Up | Key::Down | Key::Tab | Key::BackTab => None,
-            },
-        }
-    }
-
-    fn command(&mut self, key: Key) -> Option<Order> {
-        match key {
-            Key::Char('q') => return Some(Order::Quit),
-            Key::Char('?') => self.mode = Mode::Help,
-            Key::Up | Key::Char('k') => self.step(|row| row.saturating_sub(1)),
-            Key::Down | Key::Char('j') => self.step(|row| row.saturating_add(1)),
-            Key::Tab => self.pane = self.pane.next(),
-            Key::BackTab => self.pane = self.pane.next().next(),
-            Key::Char('a') => self.approve(),
-            Key::Char('d') => self.deny(),
-            Key::Char('r') => self.revoke(),
-            Key::Char('R') => self.revoke_all(),
-            _ => {}
-        }
-        None
-    }
-
-    fn step(&mut self, to: impl Fn(usize) -> usize) {
-        if let Some(row) = self.chosen(self.pane) {
-            self.choose(self.pane, to(row));
-        }
-    }
-
-    /// Chooses this row, or the last one if there are not so many.
-    fn choose(&mut self, pane: Pane, row: usize) {
-        match pane {
-            Pane::Pending => {
-                let views = &self.seen.pending;
-                self.challenge = views.get(row).or(views.last()).map(|view| view.id);
-            }
-            Pane::Grants => {
-                let views = &self.seen.grants;
-                self.grant = views.get(row).or(views.last()).map(|view| view.id);
-            }
-            Pane::Recent => self.decision = row.min(self.seen.recent.len().saturating_sub(1)),
-        }
-    }
-
-    fn approve(&mut self) {
-        match self.chosen_challenge() {
-            None => self.say(Err("nothing is pending".to_owned())),
-            Some(view) if view.uid != self.me => {
-                let text = format!("only {} can answer that", self.user(view.uid));
-                self.say(Err(text));
-            }
-            Some(view) => self.mode = typing(view.clone()),
-        }
-    }
-
-    fn deny(&mut self) {
-        let Some(view) = self.chosen_challenge() else {
-            return self.say(Err("nothing is pending".to_owned()));
-        };
-        let what = format!("{} to {}", escape(&view.program), escape(&view.endpoint));
-        self.mode = Mode::Sure(Order::Deny(view.id), format!("Deny? y/n  {what}"));
-    }
-
-    fn revoke(&mut self) {
-        let row = self.chosen(Pane::Grants);
-        let Some(view) = row.and_then(|row| self.seen.grants.get(row)) else {
-            return self.say(Err("no grant is live".to_owned()));
-        };
-        let what = format!(
-            "{}, {}",
-            escape(&view.endpoint),
-            count(view.connections, "connection")
-        );
-        self.mode = Mode::Sure(Order::Revoke(Some(view.id)), format!("Revoke? y/n  {what}"));
-    }
-
-    fn revoke_all(&mut self) {
-        let grants = u32::try_from(self.seen.grants.len()).unwrap_or(u32::MAX);
-        if grants == 0 {
-            return self.say(Err("no grant is live".to_owned()));
-        }
-        let whose = if self.sees_all() { " of everybody" } else { "" };
-        let what = format!("Revoke all? y/n  {}{whose}", count(grants, "grant"));
-        self.mode = Mode::Sure(Order::Revoke(None), what);
-    }
-
-    fn chosen_challenge(&self) -> Option<&ChallengeView> {
-        self.seen.pending.get(self.chosen(Pane::Pending)?)
     }
 }
 
