@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use zbus::names::{OwnedUniqueName, UniqueName};
 use zbus::{Connection, Variant};
@@ -94,7 +95,7 @@ pub enum NotificationError {
 }
 
 /// The notifications of a session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Notifier {
     service: NotificationsProxy<'static>,
     /// Who signals are accepted from.
@@ -152,11 +153,8 @@ impl Notifier {
         let bus = self.service.inner().connection();
         let mut end = Signals::end_of(bus, &self.owner).await?;
         let mut signals = Signals::of(bus, &self.owner, NAME).await?;
-        let id = self.notify(note, instead, Some(deadline)).await?;
-        let _shown = Shown {
-            service: self.service.clone(),
-            id,
-        };
+        let shown = self.show(note, instead, deadline).await?;
+        let id = shown.id;
         let pressed = async {
             loop {
                 let signal = tokio::select! {
@@ -173,6 +171,22 @@ impl Notifier {
         timeout_at(deadline, pressed)
             .await
             .unwrap_or(Ok(Pressed::Nothing))
+    }
+
+    /// Shows it in a task of its own: the id comes with the answer, and without it nobody could
+    /// close what was asked for just before this was dropped.
+    async fn show(&self, note: &Note, instead: u32, deadline: Instant) -> zbus::Result<Shown> {
+        let (sender, shown) = oneshot::channel();
+        let (notifier, note) = (self.clone(), note.clone());
+        tokio::spawn(async move {
+            let id = notifier.notify(&note, instead, Some(deadline)).await;
+            // If nobody waits for it any longer, dropping it closes it.
+            let _ = sender.send(id.map(|id| Shown {
+                service: notifier.service,
+                id,
+            }));
+        });
+        shown.await.unwrap_or(Err(zbus::Error::InvalidReply))
     }
 
     async fn notify(

@@ -115,3 +115,90 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A session bus of a test's own, which ends with it.
+    pub(in crate::prompter) struct Bus {
+        daemon: Child,
+        pub(in crate::prompter) address: String,
+    }
+
+    impl Bus {
+        pub(in crate::prompter) fn start() -> Self {
+            let mut daemon = Command::new("dbus-daemon")
+                .args(["--session", "--nofork", "--nopidfile", "--print-address"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("dbus-daemon starts; is it installed?");
+            // It says where it listens once it does.
+            let mut address = String::new();
+            BufReader::new(daemon.stdout.take().unwrap())
+                .read_line(&mut address)
+                .unwrap();
+            let address = address.trim().to_owned();
+            Self { daemon, address }
+        }
+
+        /// Another peer on it.
+        pub(in crate::prompter) async fn peer(&self) -> Connection {
+            join(&self.address).await.unwrap()
+        }
+    }
+
+    impl Drop for Bus {
+        fn drop(&mut self) {
+            let _ = self.daemon.kill();
+            let _ = self.daemon.wait();
+        }
+    }
+
+    /// The name that the bus gave this peer.
+    pub(in crate::prompter) fn name_of(peer: &Connection) -> OwnedUniqueName {
+        peer.unique_name().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_or_can_start_has_no_owner() {
+        let bus = Bus::start();
+        let peer = bus.peer().await;
+        owner(&peer, "org.stile.Nobody").await.unwrap_err();
+        peer.request_name("org.stile.Somebody").await.unwrap();
+        let found = owner(&peer, "org.stile.Somebody").await.unwrap();
+        assert_eq!(found, name_of(&peer));
+    }
+
+    #[tokio::test]
+    async fn there_is_no_bus_where_nobody_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = format!("unix:path={}/bus", dir.path().display());
+        join(&address).await.unwrap_err();
+        join("nonsense").await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_peer_is_heard_and_nobody_else_can_claim_it() {
+        let bus = Bus::start();
+        let (us, peer, liar) = (bus.peer().await, bus.peer().await, bus.peer().await);
+        let name = name_of(&peer);
+        let mut end = Signals::end_of(&us, &name).await.unwrap();
+        liar.emit_signal(
+            Some(name_of(&us)),
+            "/org/freedesktop/DBus",
+            BUS,
+            "NameOwnerChanged",
+            &(name.as_str(), name.as_str(), ""),
+        )
+        .await
+        .unwrap();
+        drop(peer);
+        let heard = end.next().await.unwrap();
+        assert_eq!(heard.header().sender().unwrap().as_str(), BUS);
+    }
+}

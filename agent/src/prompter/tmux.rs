@@ -211,11 +211,14 @@ fn judge(version: Version, output: &Output) -> Deed {
     if !said.is_empty() {
         return Deed::Unable(format!("tmux: {}", line(said, 100)));
     }
-    // Before 3.3 the exit code tells nothing.
-    if version >= Version(3, 3) && output.code == Some(0) {
-        return Deed::Unable("tmux: another popup is open".to_owned());
+    match output.code {
+        // Before 3.3 the exit code tells nothing.
+        _ if version < Version(3, 3) => Deed::Silent,
+        Some(0) => Deed::Unable("tmux: another popup is open".to_owned()),
+        // What a shell says that can't start a program (POSIX, sh, EXIT STATUS).
+        Some(126 | 127) => Deed::Unable("tmux: its shell can't start stile".to_owned()),
+        _ => Deed::Silent,
     }
-    Deed::Silent
 }
 
 /// A popup that is shown. Dropping it closes it.

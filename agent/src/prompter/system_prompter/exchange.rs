@@ -141,7 +141,7 @@ fn field(message: &str, name: &'static str) -> Result<Zeroizing<Vec<u8>>, Exchan
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use aes::cipher::BlockModeEncrypt;
 
     use super::*;
@@ -160,7 +160,7 @@ mod tests {
         iv=AAECAwQFBgcICQoLDA0ODw==\n";
 
     /// The prompter's half: it answers a message with this secret.
-    fn answer(message: &str, secret: &[u8]) -> String {
+    pub(in super::super) fn answer(message: &str, secret: &[u8]) -> String {
         let theirs = Exchange::begin().unwrap();
         let key = theirs.key(&field(message, "public").unwrap()).unwrap();
         let iv = [7; BLOCK];

@@ -78,7 +78,15 @@ impl SystemPrompter {
     async fn converse(&self, question: &Question) -> Result<Deed, PrompterError> {
         let bus = session_bus::join(&self.address).await?;
         let prompter = owner::owner(&bus).await?;
-        let mut prompt = Prompt::begin(&bus, prompter).await?;
+        Self::converse_with(&bus, prompter, question).await
+    }
+
+    async fn converse_with(
+        bus: &Connection,
+        prompter: OwnedUniqueName,
+        question: &Question,
+    ) -> Result<Deed, PrompterError> {
+        let mut prompt = Prompt::begin(bus, prompter).await?;
         // One for the whole prompt: the prompter makes the key with our first message.
         let exchange = Exchange::begin()?;
         for _ in 0..=MAX_BLANK {
