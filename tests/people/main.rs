@@ -6,8 +6,10 @@
     reason = "these are tests; clippy sees that only of functions marked as such"
 )]
 
+mod asking;
 mod elevating;
 mod joining;
+mod tmux;
 mod top;
 
 use stile_tests::{Host, User};

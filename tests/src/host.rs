@@ -24,7 +24,7 @@ use crate::wait::until;
 const BECOME: &str = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
 
 /// The leader of a session takes the terminal that it opens first (credentials(7)).
-const TAKE_TERMINAL: &str = r#"exec 3<>"$0" && exec "$@""#;
+pub(crate) const TAKE_TERMINAL: &str = r#"exec 3<>"$0" && exec "$@""#;
 
 /// A machine with stile on it, for one test. The fields are dropped from first to last.
 #[derive(Debug)]
@@ -166,6 +166,11 @@ impl Host {
         let mut command = self.on_terminal(terminal, user, &client_program());
         command.args(["tcp", &self.server.address().to_string()]);
         command
+    }
+
+    /// A program that this user's, after what root does before it.
+    pub(crate) fn run_after(&self, before: &[&str], user: User, program: &Path) -> Command {
+        self.wrapped("session", user, before, program)
     }
 
     fn wrapped(&self, relative: &str, user: User, before: &[&str], program: &Path) -> Command {

@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::num::NonZeroU16;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use nix::sys::signal::Signal;
 use nix::sys::termios::{Termios, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use crate::desktop::Installed;
 use crate::host::Host;
 use crate::process::Running;
 use crate::pty::Terminal;
@@ -38,6 +39,25 @@ impl Host {
         variables: &[(&str, &str)],
     ) -> Screen {
         let terminal = Terminal::of(user);
+        let mut command = self.on_terminal(&terminal, user, &sandbox::bin("stile"));
+        command.args(arguments).envs(variables.iter().copied());
+        Screen::start(terminal, &mut command, (columns, rows))
+    }
+
+    /// A tmux of this user's, in a session where stile is installed.
+    #[must_use]
+    pub fn tmux(&self, installed: &Installed, user: User, size: (u16, u16)) -> Screen {
+        let terminal = Terminal::of(user);
+        let mut command = self.in_session_on(installed, user, &terminal, "/usr/bin/tmux");
+        command
+            .args(["-f", "/dev/null", "new-session", "/bin/sh"])
+            .env("LC_ALL", "C.UTF-8");
+        Screen::start(terminal, &mut command, size)
+    }
+}
+
+impl Screen {
+    fn start(terminal: Terminal, command: &mut Command, (columns, rows): (u16, u16)) -> Self {
         let open = || {
             let mut options = File::options();
             options.read(true).write(true);
@@ -53,19 +73,16 @@ impl Host {
         };
         tcsetwinsize(&tty, size).unwrap();
         let before = tcgetattr(&tty).unwrap();
-        let mut command = self.on_terminal(&terminal, user, &sandbox::bin("stile"));
         command
-            .args(arguments)
             .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
             .env_remove("NO_COLOR")
-            .envs(variables.iter().copied())
             .stdin(open())
             .stdout(open())
             .stderr(open());
         let (rows, columns) = (NonZeroU16::new(rows), NonZeroU16::new(columns));
-        Screen {
-            process: Running::new(&mut command),
+        Self {
+            process: Running::new(command),
             terminal,
             tty,
             before,
@@ -73,9 +90,7 @@ impl Host {
             written: Vec::new(),
         }
     }
-}
 
-impl Screen {
     /// What is to be seen now.
     pub fn contents(&mut self) -> String {
         let new = self.terminal.take();
@@ -91,6 +106,14 @@ impl Screen {
             let contents = self.contents();
             contents.contains(text).then_some(contents)
         })
+    }
+
+    /// Waits until this isn't to be seen.
+    #[track_caller]
+    pub fn shows_no(&mut self, text: &str) {
+        until(&format!("the screen shows no {text:?}"), || {
+            (!self.contents().contains(text)).then_some(())
+        });
     }
 
     /// Types these keys.

@@ -130,16 +130,46 @@ pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {
     find()
 }
 
+/// What people are asked on, with the packages that have it. All of these are there without
+/// starting anything.
+const DESKTOP: [(&str, &str); 9] = [
+    ("Xvfb", "xvfb"),
+    ("openbox", "openbox"),
+    ("xdotool", "xdotool"),
+    ("import", "imagemagick"),
+    ("pinentry-qt", "pinentry-qt"),
+    ("pinentry-gtk-2", "pinentry-gtk2"),
+    ("dunst", "dunst"),
+    ("tmux", "tmux"),
+    (
+        "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+        "fonts-dejavu-core",
+    ),
+];
+
+/// Offers to install what people are asked on. Without one of them, its tests say that they
+/// can't run.
+pub(crate) fn desktop(consent: Consent) {
+    install_missing(&DESKTOP, "what people are asked on", consent);
+}
+
 /// Offers to install what the tests of relays use. Without one of them, its tests say that they
 /// can't run.
 pub(crate) fn relays(consent: Consent) {
-    let is_missing = |program: &str| workspace::which(program).is_none();
-    let missing: Vec<&str> = RELAYS
-        .into_iter()
-        .filter_map(|(program, package)| is_missing(program).then_some(package))
+    install_missing(&RELAYS, "programs that relay connections", consent);
+}
+
+fn install_missing(wanted: &[(&str, &'static str)], what: &str, consent: Consent) {
+    let is_missing = |file: &str| {
+        let is_there = Path::new(file).is_absolute() && Path::new(file).exists();
+        !is_there && workspace::which(file).is_none()
+    };
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter_map(|(program, package)| is_missing(program).then_some(*package))
         .collect();
     if missing.is_empty() {
-        return say::done("programs that relay connections");
+        return say::done(what);
     }
     if !host::has_apt() {
         return say::note(format!(

@@ -23,16 +23,22 @@ const MAX_OPEN: usize = 64;
 
 /// Who the agent is now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Agent(Arc<Mutex<Option<OwnedUniqueName>>>);
+pub(super) struct Agent {
+    name: Arc<Mutex<Option<OwnedUniqueName>>>,
+    shown: Shown,
+}
 
 impl Agent {
-    /// Another one, or none.
+    /// Another one, or none. What the one before has asked goes from the screen.
     pub(super) fn set(&self, name: Option<OwnedUniqueName>) {
-        *lock(&self.0) = name;
+        let before = std::mem::replace(&mut *lock(&self.name), name.clone());
+        if before != name {
+            self.shown.close_all();
+        }
     }
 
     fn is(&self, sender: Option<&UniqueName<'_>>) -> bool {
-        let agent = lock(&self.0);
+        let agent = lock(&self.name);
         let both = sender.zip(agent.as_ref());
         both.is_some_and(|(sender, agent)| *sender == **agent)
     }
@@ -44,8 +50,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What is on the screen, and how to take it away.
-#[derive(Default)]
-struct Shown(Mutex<HashMap<ChallengeId, oneshot::Sender<()>>>);
+#[derive(Clone, Debug, Default)]
+struct Shown(Arc<Mutex<HashMap<ChallengeId, oneshot::Sender<()>>>>);
 
 impl Shown {
     /// Notes that a question is open. `None` if there are too many.
@@ -58,6 +64,11 @@ impl Shown {
         let (end, ended) = oneshot::channel();
         open.insert(id, end);
         Some(ended)
+    }
+
+    /// The agent is gone, and with it everything that it has asked.
+    fn close_all(&self) {
+        lock(&self.0).clear();
     }
 
     fn close(&self, id: ChallengeId) {
@@ -99,7 +110,7 @@ impl Prompter {
             _ = &mut ended => Deed::Silent,
             deed = self.ask(&view, &attempt) => deed,
         };
-        self.shown.close(view.id);
+        // Not closed by its number: the agent may have asked again, and then that is another one.
         Ok(match deed {
             Deed::Code(code) => DeedDict {
                 outcome: "code".to_owned(),
@@ -162,8 +173,8 @@ impl Prompter {
         Self {
             session,
             texts: Texts::of_environment(),
+            shown: agent.shown.clone(),
             agent,
-            shown: Shown::default(),
             turn: Turn::new(()),
         }
     }

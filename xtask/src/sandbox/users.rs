@@ -35,6 +35,8 @@ pub(crate) const POSTGRES: User = User {
 };
 /// The group of database administrators.
 const DBA: (&str, u32) = ("dba", 42010);
+/// That which `stile-prompt` runs as.
+const PROMPT: (&str, u32) = ("stile-prompt", 42098);
 
 /// All of them.
 const USERS: [User; 3] = [ALICE, BOB, POSTGRES];
@@ -77,15 +79,16 @@ fn passwd(host: &str, home: &Path) -> String {
 /// group(5), likewise.
 fn group(host: &str) -> String {
     let mut text = without(host, |name, id| {
-        (name, id) == DBA
-            || name == DBA.0
-            || id == DBA.1
+        [DBA, PROMPT]
+            .iter()
+            .any(|group| group.0 == name || group.1 == id)
             || USERS.iter().any(|user| user.name == name || user.id == id)
     });
     for User { name, id } in USERS {
         let _ = writeln!(text, "{name}:x:{id}:");
     }
     let _ = writeln!(text, "{}:x:{}:{}", DBA.0, DBA.1, ALICE.name);
+    let _ = writeln!(text, "{}:x:{}:", PROMPT.0, PROMPT.1);
     text
 }
 

@@ -45,7 +45,9 @@ impl EndToEnd {
             cargo.args(["--test", name]);
         }
         let tests = workspace.package(TESTS)?;
-        let mut names = vec!["stiled".to_owned(), "stile".to_owned()];
+        let mut names = ["stiled", "stile", "stile-prompt"]
+            .map(str::to_owned)
+            .to_vec();
         names.extend(tests.targets.iter().filter_map(|target| {
             let is_program = target.kind.contains(&TargetKind::Bin);
             is_program.then(|| target.name.clone())

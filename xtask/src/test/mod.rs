@@ -84,6 +84,9 @@ fn prepare(workspace: &Workspace, suites: &[Suite], consent: Consent) -> Result<
     if names.contains(&"bypass") {
         services::relays(consent);
     }
+    if names.contains(&"people") {
+        services::desktop(consent);
+    }
     if names.contains(&"names") {
         services::name_server(consent);
         resolved = services::resolved(&workspace.target().join("resolved"), consent);
