@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod child;
 pub mod features;
 pub mod file;
+pub mod group;
 pub mod holders;
 pub mod log;
 pub mod memory;

@@ -16,6 +16,7 @@ use zbus::names::{BusName, OwnedUniqueName};
 
 use super::super::children::Program;
 use super::super::session_bus;
+use crate::sys::group::as_the_person;
 use crate::sys::pidfd::{PidFd, PidFdError};
 
 /// The name, whoever has it.
@@ -72,8 +73,9 @@ pub(super) async fn owner(bus: &Connection) -> Result<OwnedUniqueName, OwnerErro
 fn check(pid: u32) -> Result<(), OwnerError> {
     let link = PathBuf::from(format!("/proc/{pid}/exe"));
     let hidden = |cause| OwnerError::Hidden { pid, cause };
-    let path = link.read_link().map_err(hidden)?;
-    let runs = link.metadata().map_err(hidden)?;
+    let (path, runs) = as_the_person(|| Ok((link.read_link()?, link.metadata()?)))
+        .flatten()
+        .map_err(hidden)?;
     let genuine = PROMPTERS.iter().any(|known| path == Path::new(known))
         && Program::of_system(&path).is_some()
         && path
