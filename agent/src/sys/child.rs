@@ -109,9 +109,9 @@ mod tests {
     fn a_child_ends_with_a_parent_that_is_killed() {
         const TEST: &str = "sys::child::tests::a_child_ends_with_a_parent_that_is_killed";
         if std::env::var_os(CHILD).is_some() {
-            // One that doesn't end with a pipe of its parent's.
+            // One that doesn't end with a pipe: tail(1) looks whether its output is one.
             let mut command = Command::new("tail");
-            command.args(["-f", "/dev/null"]);
+            command.args(["-f", "/dev/null"]).stdout(Stdio::null());
             confine(&mut command);
             let mut child = command.spawn().unwrap();
             println!("child {}", child.id());
