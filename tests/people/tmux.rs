@@ -19,7 +19,7 @@ fn a_popup_asks_in_tmux_and_goes_when_it_is_answered() {
     screen.shows("$");
     let _prompter = host.prompter(&installed, ALICE, &[]);
     let mut client = host.connect(ALICE);
-    let seen = screen.shows("Code from your app");
+    let seen = screen.shows("code:");
     assert!(seen.contains("wants to reach db"), "{seen}");
     if let Some(folder) = std::env::var_os("STILE_SCREENSHOTS") {
         let path = std::path::Path::new(&folder).join("tmux.txt");

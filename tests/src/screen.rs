@@ -40,7 +40,10 @@ impl Host {
     ) -> Screen {
         let terminal = Terminal::of(user);
         let mut command = self.on_terminal(&terminal, user, &sandbox::bin("stile"));
-        command.args(arguments).envs(variables.iter().copied());
+        command
+            .args(arguments)
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied());
         Screen::start(terminal, &mut command, (columns, rows))
     }
 
@@ -76,7 +79,6 @@ impl Screen {
         command
             .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
-            .env_remove("NO_COLOR")
             .stdin(open())
             .stdout(open())
             .stderr(open());

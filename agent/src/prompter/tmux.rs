@@ -287,15 +287,16 @@ struct Client {
 }
 
 /// What tmux is asked to say of a client: the server's version, whether it is a program that
-/// draws for itself, when it was last used, its session and its name.
+/// draws for itself, when it was last used, its session and its name. Between them are spaces, which
+/// none but the last has: without a locale of UTF-8 tmux writes an underscore for a tab.
 const CLIENT_FORMAT: &str =
-    "#{version}\t#{client_control_mode}\t#{client_activity}\t#{session_id}\t#{client_name}";
+    "#{version} #{client_control_mode} #{client_activity} #{session_id} #{client_name}";
 /// Of a pane: its terminal and its session.
-const PANE_FORMAT: &str = "#{pane_tty}\t#{session_id}";
+const PANE_FORMAT: &str = "#{pane_tty} #{session_id}";
 
 impl Client {
     fn parse(said: &str, socket: &Path, sessions: &[String]) -> Option<Self> {
-        let mut fields = said.splitn(5, '\t');
+        let mut fields = said.splitn(5, ' ');
         let version = Version::parse(fields.next()?)?;
         if fields.next()? != "0" {
             return None;
@@ -320,7 +321,7 @@ fn sessions_of(panes: &[u8], terminal: &str) -> Vec<String> {
     let path = format!("/dev/{terminal}");
     String::from_utf8_lossy(panes)
         .lines()
-        .filter_map(|pane| pane.split_once('\t'))
+        .filter_map(|pane| pane.split_once(' '))
         .filter(|(tty, _)| *tty == path)
         .map(|(_, session)| session.to_owned())
         .collect()

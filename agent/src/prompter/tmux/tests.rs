@@ -52,17 +52,17 @@ fn a_version_is_read_in_all_its_forms() {
 
 #[test]
 fn the_client_that_shows_the_terminal_is_found() {
-    let panes = b"/dev/pts/3\t$1\n/dev/pts/30\t$2\n/dev/pts/4\t$3\ngarbage\n/dev/pts/3\t$4\n";
+    let panes = b"/dev/pts/3 $1\n/dev/pts/30 $2\n/dev/pts/4 $3\ngarbage\n/dev/pts/3 $4\n";
     let sessions = sessions_of(panes, "pts/3");
     assert_eq!(sessions, ["$1", "$4"]);
     assert!(sessions_of(panes, "").is_empty());
     let client = |said| Client::parse(said, Path::new("/s"), &sessions);
-    let found = client("3.3a\t0\t1795427620\t$4\t/dev/pts/9").unwrap();
+    let found = client("3.3a 0 1795427620 $4 /dev/pts/9").unwrap();
     assert!(found.shows);
     assert_eq!(found.name, "/dev/pts/9");
-    assert!(!client("3.3a\t0\t1\t$2\tx").unwrap().shows);
+    assert!(!client("3.3a 0 1 $2 x").unwrap().shows);
     // A program that draws for itself has no room for a popup.
-    assert_eq!(client("3.3a\t1\t1\t$4\tx"), None);
+    assert_eq!(client("3.3a 1 1 $4 x"), None);
     assert_eq!(client("garbage"), None);
 }
 
@@ -100,7 +100,7 @@ fn a_directory_that_others_may_enter_has_no_sockets() {
 #[tokio::test]
 async fn an_old_tmux_and_one_that_nobody_looks_at_are_no_places() {
     for (said, why) in [
-        ("3.1c\\t0\\t1\\t\\$1\\t/dev/pts/9", "older than 3.2"),
+        ("3.1c 0 1 \\$1 /dev/pts/9", "older than 3.2"),
         ("", "nobody is attached"),
     ] {
         let dir = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ async fn a_dropped_question_closes_its_popup_and_leaves_no_process_behind() {
         assert!(made.unwrap().success());
     }
     let lines = format!(
-        "case $* in *list-clients*) printf '3.3a\\t0\\t1\\t$1\\t/dev/pts/9\\n';;\n\
+        "case $* in *list-clients*) printf '3.3a 0 1 $1 /dev/pts/9\\n';;\n\
          *-C*) echo \"$*\" > {};;\n\
          *display-popup*) echo $$ > {}; exec tail -f /dev/null;; esac",
         closed.display(),
