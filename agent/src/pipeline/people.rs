@@ -47,10 +47,10 @@ impl Pipeline {
             from: from.map_or_else(String::new, |address| address.to_string()),
             session,
             reasons: challenge.reasons.clone(),
-            warnings: process
-                .and_then(|it| self.doubt_of(it))
-                .into_iter()
-                .collect(),
+            warnings: match process {
+                Some(process) => self.doubt_of(process).into_iter().collect(),
+                None => vec!["the process that connected has ended".to_owned()],
+            },
             waiting: count(challenge.waiting.len()),
             scope: challenge.key.bound.name().to_owned(),
             ttl_seconds: terms.given.ttl.as_secs(),
