@@ -269,16 +269,20 @@ impl Desktop {
         self.xdotool(&["key", key]);
     }
 
-    /// Writes what is to be seen to `target/screenshots/NAME.png`, if there is such a folder.
+    /// Writes what is to be seen to NAME.png in the folder that `STILE_SCREENSHOTS` names.
     pub fn screenshot(&self, name: &str) {
         if let Some(folder) = std::env::var_os("STILE_SCREENSHOTS") {
             let path = PathBuf::from(folder).join(format!("{name}.png"));
-            let status = self
-                .tool("import")
-                .args(["-window", "root"])
-                .arg(path)
-                .status();
-            assert!(status.unwrap().success(), "no screenshot");
+            // A window is there before it is drawn.
+            until("something is drawn", || {
+                let mut import = self.tool("import");
+                let status = import.args(["-window", "root"]).arg(&path).status();
+                assert!(status.unwrap().success(), "no screenshot");
+                let mut identify = self.tool("identify");
+                let colours = identify.args(["-format", "%k"]).arg(&path).output();
+                let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
+                (colours.trim().parse::<u32>().unwrap() > 16).then_some(())
+            });
         }
     }
 
