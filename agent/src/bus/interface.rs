@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
 use zbus::names::{BusName, OwnedUniqueName};
+use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 use zeroize::Zeroizing;
 
@@ -420,6 +421,40 @@ impl Agent {
         self.order(Order::Unwatch(call.sender.clone())).await
     }
 
+    /// A challenge was raised. To subscribers alone, as all signals.
+    #[zbus(signal)]
+    pub(super) async fn challenge_raised(
+        emitter: &SignalEmitter<'_>,
+        challenge: ChallengeDict,
+    ) -> zbus::Result<()>;
+
+    /// A challenge is over: `approved`, `denied`, `timed-out`, `withdrawn` or `failed`.
+    #[zbus(signal)]
+    pub(super) async fn challenge_ended(
+        emitter: &SignalEmitter<'_>,
+        id: u64,
+        outcome: &str,
+    ) -> zbus::Result<()>;
+
+    /// A grant has begun.
+    #[zbus(signal)]
+    pub(super) async fn grant_begun(
+        emitter: &SignalEmitter<'_>,
+        grant: GrantDict,
+    ) -> zbus::Result<()>;
+
+    /// A grant is over: `expired` or `revoked`.
+    #[zbus(signal)]
+    pub(super) async fn grant_ended(
+        emitter: &SignalEmitter<'_>,
+        id: u64,
+        why: &str,
+    ) -> zbus::Result<()>;
+
+    /// Something of the status has changed; `Status` tells what.
+    #[zbus(signal)]
+    pub(super) async fn status_changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
+
     /// Starts to enroll this user, who is the caller unless the caller is root. The secret
     /// counts only once `EnrollConfirm` has had a code made with it.
     #[zbus(out_args("enrollment"))]
@@ -523,4 +558,52 @@ pub(crate) fn fuzz_codes(body: &[u8]) -> Vec<Zeroizing<String>> {
         }
     }
     codes
+}
+
+/// The interfaces as D-Bus describes them, as they are packaged.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::fs;
+    use std::path::Path;
+
+    use zbus::object_server::Interface;
+
+    const FOLDER: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../packaging/dbus-1/interfaces"
+    );
+    const HEAD: &str = "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection \
+                        1.0//EN\"\n \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n\
+                        <!-- SPDX-License-Identifier: Apache-2.0 OR MIT -->\n";
+
+    /// Holds the packaged description against what the object says of itself; with
+    /// `STILE_BLESS=1` writes it anew.
+    pub(crate) fn is_as_packaged(name: &str, object: &impl Interface) {
+        let mut said = format!("{HEAD}<node>\n");
+        object.introspect_to_writer(&mut said, 2);
+        said += "</node>\n";
+        let path = Path::new(FOLDER).join(format!("{name}.xml"));
+        if std::env::var_os("STILE_BLESS").is_some() {
+            fs::write(&path, &said).unwrap();
+        }
+        let packaged = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            packaged == said,
+            "{}: STILE_BLESS=1 writes it anew",
+            path.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packaged_description_is_that_of_the_agent() {
+        let (requests, _requests) = mpsc::channel(1);
+        let (orders, _orders) = mpsc::channel(1);
+        let agent = Agent::new(requests, Prompters::default(), orders, String::new());
+        testing::is_as_packaged("org.stile.Agent1", &agent);
+    }
 }

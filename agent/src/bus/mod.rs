@@ -34,6 +34,8 @@ use crate::service;
 pub(crate) use interface::fuzz_codes;
 
 use interface::Agent;
+#[cfg(test)]
+pub(crate) use interface::testing as interface_testing;
 use people::{Order, People};
 use prompters::Prompters;
 

@@ -14,12 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
-use zbus::names::OwnedUniqueName;
+use zbus::names::{BusName, OwnedUniqueName};
+use zbus::object_server::SignalEmitter;
 use zeroize::Zeroizing;
 
+use super::PATH;
+use super::interface::Agent;
 use super::prompters::{Prompter, Prompters};
-use super::wire::{AttemptDict, ChallengeDict, DeedDict, GrantDict, NewsDict};
-use super::{NAME, PATH};
+use super::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
 use crate::ids::{ChallengeId, Uid};
 use crate::service::{Answer, Caller, ChallengeView, News, Refusal, Reply, Request};
 
@@ -217,26 +219,23 @@ enum Signal {
 impl Signal {
     /// Sends it to one who watches, and to nobody else: on a bus everybody could listen.
     async fn send(&self, bus: &Connection, to: &OwnedUniqueName) {
-        let to = Some(to.as_str());
-        let sent = match self {
-            Self::Raised(view) => {
-                let dict = ChallengeDict::from(view.as_ref().clone());
-                bus.emit_signal(to, PATH, NAME, "ChallengeRaised", &dict)
-                    .await
+        let emitter = SignalEmitter::new(bus, PATH).map(|emitter| {
+            let to = BusName::from(to.as_ref()).to_owned();
+            emitter.set_destination(to)
+        });
+        let sent = match (emitter, self) {
+            (Err(error), _) => Err(error),
+            (Ok(emitter), Self::Raised(view)) => {
+                Agent::challenge_raised(&emitter, view.as_ref().clone().into()).await
             }
-            Self::Ended(id, how) => {
-                bus.emit_signal(to, PATH, NAME, "ChallengeEnded", &(id, how))
-                    .await
+            (Ok(emitter), Self::Ended(id, how)) => Agent::challenge_ended(&emitter, *id, how).await,
+            (Ok(emitter), Self::Granted(view)) => {
+                Agent::grant_begun(&emitter, view.as_ref().clone().into()).await
             }
-            Self::Granted(view) => {
-                let dict = GrantDict::from(view.as_ref().clone());
-                bus.emit_signal(to, PATH, NAME, "GrantBegun", &dict).await
+            (Ok(emitter), Self::GrantEnded(id, why)) => {
+                Agent::grant_ended(&emitter, *id, why).await
             }
-            Self::GrantEnded(id, why) => {
-                bus.emit_signal(to, PATH, NAME, "GrantEnded", &(id, why))
-                    .await
-            }
-            Self::Status => bus.emit_signal(to, PATH, NAME, "StatusChanged", &()).await,
+            (Ok(emitter), Self::Status) => Agent::status_changed(&emitter).await,
         };
         if let Err(error) = sent {
             debug!(?to, "a signal was lost: {error}");

@@ -226,3 +226,22 @@ fn unable(why: &str) -> DeedDict {
         why: Some(why.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::interface_testing::is_as_packaged;
+    use crate::ids::Uid;
+    use crate::prompter::Environment;
+
+    #[test]
+    fn the_packaged_description_is_that_of_the_prompter() {
+        let session = Session {
+            environment: Environment::default(),
+            bus: None,
+            uid: Uid(1000),
+        };
+        let prompter = Prompter::new(session, Agent::default());
+        is_as_packaged("org.stile.Prompter1", &prompter);
+    }
+}
