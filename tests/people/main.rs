@@ -9,6 +9,7 @@
 mod asking;
 mod elevating;
 mod joining;
+mod places;
 mod tmux;
 mod top;
 

@@ -168,7 +168,30 @@ impl Host {
         command
     }
 
-    /// A program that this user's, after what root does before it.
+    /// A program of root's in this cgroup below the host's.
+    pub(crate) fn run_as_root_in(&self, relative: &str, program: &Path) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", BECOME])
+            .arg(self.cgroup.child(relative))
+            .arg(program)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The folder of its own.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.places.dir
+    }
+
+    /// From now on it gates this cgroup below its own, and nothing else.
+    pub(crate) fn serve_machine(&mut self, relative: &str) {
+        self.places.cgroup = Some(self.cgroup.child(relative));
+        self.start();
+        self.wait_for_bus();
+    }
+
+    /// A program of this user's, after what root does before it.
     pub(crate) fn run_after(&self, before: &[&str], user: User, program: &Path) -> Command {
         self.wrapped("session", user, before, program)
     }

@@ -132,7 +132,7 @@ pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {
 
 /// What people are asked on, with the packages that have it. All of these are there without
 /// starting anything.
-const DESKTOP: [(&str, &str); 9] = [
+const DESKTOP: [(&str, &str); 12] = [
     ("Xvfb", "xvfb"),
     ("openbox", "openbox"),
     ("xdotool", "xdotool"),
@@ -141,6 +141,12 @@ const DESKTOP: [(&str, &str); 9] = [
     ("pinentry-gtk-2", "pinentry-gtk2"),
     ("dunst", "dunst"),
     ("tmux", "tmux"),
+    ("systemd-nspawn", "systemd-container"),
+    ("pkaction", "polkitd"),
+    (
+        "/lib/x86_64-linux-gnu/security/pam_systemd.so",
+        "libpam-systemd",
+    ),
     (
         "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
         "fonts-dejavu-core",

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::PATH;
 use super::interface::Agent;
-use super::prompters::{Prompter, Prompters};
+use super::prompters::{Prompter, Prompters, Seen};
 use super::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
 use crate::ids::{ChallengeId, Uid};
 use crate::service::{Answer, Caller, ChallengeView, News, Refusal, Reply, Request};
@@ -182,7 +182,7 @@ impl People {
             News::Status => (None, Signal::Status),
         };
         for (name, watcher) in &self.watchers {
-            if uid.is_none_or(|uid| *watcher == uid || *watcher == Uid(0)) {
+            if may_hear(*watcher, uid) {
                 signal.send(&self.bus, name).await;
             }
         }
@@ -205,6 +205,11 @@ impl People {
         };
         tokio::spawn(prompt.run(ended));
     }
+}
+
+/// Whether somebody who watches may hear what is of this user, or of nobody (promise S7).
+fn may_hear(watcher: Uid, of: Option<Uid>) -> bool {
+    of.is_none_or(|uid| watcher == uid || watcher == Uid(0))
 }
 
 /// A signal, as it goes over the bus.
@@ -267,13 +272,12 @@ impl Prompt {
         let mut shown = 0;
         while shown < MAX_SHOWN && Instant::now() < self.until {
             let best = self.prompters.best(&self.bus, &self.view, &unable).await;
-            let Some(prompter) = best else {
+            let Some((prompter, seen)) = best else {
                 tokio::select! {
                     _ = &mut ended => return,
                     () = self.prompters.change() => continue,
                 }
             };
-            shown += 1;
             let showing = self.prompters.showing(&prompter.name);
             let asked = tokio::select! {
                 outcome = &mut ended => {
@@ -281,12 +285,14 @@ impl Prompt {
                     self.cancel(&prompter, outcome).await;
                     return;
                 }
-                asked = self.ask_at(&prompter) => asked,
+                asked = self.ask_at(&prompter, seen) => asked,
             };
             drop(showing);
             match asked {
                 Shown::Over => return,
                 Shown::Unable(why) => {
+                    // On a screen that nobody sees nothing was shown.
+                    shown += u32::from(seen.0);
                     info!(challenge = %self.view.id, prompter = %prompter.name, "it can't be shown there: {why}");
                     unable.insert(prompter.name, Instant::now());
                 }
@@ -295,11 +301,15 @@ impl Prompt {
     }
 
     /// Asks in front of one prompter until the person has done something that counts.
-    async fn ask_at(&self, prompter: &Prompter) -> Shown {
+    async fn ask_at(&self, prompter: &Prompter, seen: Seen) -> Shown {
         if self.view.factors.is_empty() {
             return self.tell_not_enrolled(prompter).await;
         }
-        let mut attempt = AttemptDict::default();
+        let screen = Some(seen.0);
+        let mut attempt = AttemptDict {
+            screen,
+            ..AttemptDict::default()
+        };
         loop {
             let deed = match self.prompt(prompter, &attempt).await {
                 Ok(deed) => deed,
@@ -333,6 +343,7 @@ impl Prompt {
                 wrong: Some(true),
                 tries_left: Some(tries_left),
                 retry_seconds: Some(0),
+                screen,
             };
         }
     }
@@ -418,4 +429,18 @@ async fn ask<T>(
         return Err(Refusal::Busy);
     }
     answer.await.unwrap_or(Err(Refusal::Busy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_a_user_is_for_that_user_and_for_root() {
+        assert!(may_hear(Uid(1000), Some(Uid(1000))));
+        assert!(may_hear(Uid(0), Some(Uid(1000))));
+        assert!(!may_hear(Uid(1001), Some(Uid(1000))));
+        assert!(!may_hear(Uid(1000), Some(Uid(0))));
+        assert!(may_hear(Uid(1001), None));
+    }
 }

@@ -158,7 +158,7 @@ impl Prompters {
         bus: &Connection,
         view: &ChallengeView,
         unable: &HashMap<OwnedUniqueName, Instant>,
-    ) -> Option<Prompter> {
+    ) -> Option<(Prompter, Seen)> {
         let mut best: Option<(Rank, Prompter)> = None;
         for prompter in self.of(view.uid) {
             let refused = unable.get(&prompter.name);
@@ -166,14 +166,12 @@ impl Prompters {
                 continue;
             }
             let presence = presence(bus, &prompter.session).await;
-            let Some(rank) = Rank::of(&prompter, view, presence) else {
-                continue;
-            };
+            let rank = Rank::of(&prompter, view, presence);
             if best.as_ref().is_none_or(|(other, _)| rank > *other) {
                 best = Some((rank, prompter));
             }
         }
-        best.map(|(_, prompter)| prompter)
+        best.map(|(rank, prompter)| (prompter, Seen(rank.seen)))
     }
 }
 
@@ -198,25 +196,25 @@ struct Rank {
     same_session: bool,
     /// A desktop for who sits at it, a terminal for who came from elsewhere.
     fits: bool,
-    active: bool,
+    /// Whether its user sees the screen.
+    seen: bool,
 }
 
+/// Whether a prompter's user sees the screen of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen(pub(super) bool);
+
 impl Rank {
-    /// None if nobody would see it there.
-    fn of(prompter: &Prompter, view: &ChallengeView, presence: Presence) -> Option<Self> {
+    fn of(prompter: &Prompter, view: &ChallengeView, presence: Presence) -> Self {
         let has = |place: &str| prompter.places.iter().any(|it| it == place);
         let desktop = has("gnome") || has("pinentry") || has("notification");
-        // What a desktop shows is on a screen, and that is locked or another user's. A terminal
-        // is where it always was.
-        if desktop && !has("tmux") && !presence.sees_desktop() {
-            return None;
-        }
         let remote = !view.from.is_empty();
-        Some(Self {
+        let seen = presence.sees_desktop();
+        Self {
             same_session: !view.session.is_empty() && view.session == prompter.session,
-            fits: if remote { has("tmux") } else { desktop },
-            active: presence.sees_desktop(),
-        })
+            fits: if remote { has("tmux") } else { desktop && seen },
+            seen,
+        }
     }
 }
 
@@ -277,12 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_shown_on_a_screen_that_its_user_does_not_see() {
+    fn a_screen_that_its_user_does_not_see_comes_last() {
         let view = challenge("", "");
+        let seen = Rank::of(&prompter("1", &["gnome"]), &view, Presence::Unknown);
+        assert!(seen.seen);
         for presence in [Presence::Locked, Presence::Away] {
-            assert_eq!(Rank::of(&prompter("1", &["gnome"]), &view, presence), None);
+            let rank = Rank::of(&prompter("1", &["gnome"]), &view, presence);
+            assert!(!rank.seen && rank < seen);
         }
-        assert!(Rank::of(&prompter("1", &["gnome"]), &view, Presence::Unknown).is_some());
     }
 
     #[test]

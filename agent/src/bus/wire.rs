@@ -157,6 +157,9 @@ pub(crate) struct AttemptDict {
     pub(crate) tries_left: Option<u32>,
     /// Seconds until the next try; 0 for at once.
     pub(crate) retry_seconds: Option<u64>,
+    /// False if the user doesn't see the screen of the prompter's session: it is locked, or
+    /// another one is on it.
+    pub(crate) screen: Option<bool>,
 }
 
 /// What the person in front of a prompter did.

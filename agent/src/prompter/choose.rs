@@ -22,6 +22,18 @@ pub struct Session {
     pub uid: Uid,
 }
 
+impl Session {
+    /// The same without what is drawn on its screen: only a terminal is left.
+    #[must_use]
+    pub fn without_screen(&self) -> Self {
+        Self {
+            environment: self.environment.without_display(),
+            bus: None,
+            uid: self.uid,
+        }
+    }
+}
+
 /// Where the process waits that wants to connect.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {

@@ -110,6 +110,17 @@ impl Environment {
             .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
+    /// The same without a display, and without what leads to one.
+    #[must_use]
+    pub(super) fn without_display(&self) -> Self {
+        let leads = ["DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS"];
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| !leads.iter().any(|it| name == it));
+        Self(kept.cloned().collect())
+    }
+
     /// True if there is a display to draw on.
     #[must_use]
     pub fn has_display(&self) -> bool {

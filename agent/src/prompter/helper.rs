@@ -154,11 +154,7 @@ async fn register(
     session: &Session,
 ) -> Result<(), String> {
     let places = Places::of(session, &Origin::default(), "").names();
-    let mut places: Vec<_> = places.into_iter().map(str::to_owned).collect();
-    // There may be one tomorrow; then it is found.
-    if !places.iter().any(|place| place == "tmux") {
-        places.push("tmux".to_owned());
-    }
+    let places: Vec<_> = places.into_iter().map(str::to_owned).collect();
     let about = AboutDict {
         session: std::env::var("XDG_SESSION_ID").ok(),
         places: Some(places),

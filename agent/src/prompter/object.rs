@@ -190,6 +190,12 @@ impl Prompter {
     }
 
     async fn ask(&self, view: &ChallengeView, attempt: &AttemptDict) -> Deed {
+        // What is drawn on a screen that nobody sees is only lost.
+        let unseen = attempt.screen == Some(false);
+        let session = match unseen {
+            true => self.session.without_screen(),
+            false => self.session.clone(),
+        };
         let attempt = Attempt {
             wrong: attempt.wrong.unwrap_or(false),
             tries_left: attempt.tries_left.unwrap_or(0),
@@ -207,7 +213,7 @@ impl Prompter {
         };
         let id = view.id.to_string();
         let hint = self.texts.fill("hint", &[("id", Value::Text(&id))]);
-        Places::of(&self.session, &origin, &hint).ask(&asked).await
+        Places::of(&session, &origin, &hint).ask(&asked).await
     }
 }
 

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A booted systemd with the real logind and the real polkit, which a host's daemon serves.
+//!
+//! `systemd-nspawn` boots an overlay of this machine's own root file system in a cgroup of the
+//! host's. The daemon stays outside, because the kernel tells it process ids of the outermost
+//! namespace: the machine's sessions are shown to it where it looks for them, its bus is the
+//! machine's, and it gates the machine's cgroup.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Group, chown};
+use tempfile::TempDir;
+
+use crate::commands::Said;
+use crate::host::Host;
+use crate::process::Running;
+use crate::sandbox::{self, User};
+use crate::wait::until;
+
+/// Where logind keeps its sessions, and the daemon looks for them.
+const SESSIONS: &str = "/run/systemd/sessions";
+/// What of the packages goes where.
+const PACKAGED: [(&str, &str); 2] = [
+    (
+        "dbus-1/org.stile.Agent1.conf",
+        "usr/share/dbus-1/system.d/org.stile.Agent1.conf",
+    ),
+    (
+        "polkit-1/actions/org.stile.policy",
+        "usr/share/polkit-1/actions/org.stile.policy",
+    ),
+];
+/// Services that such a root may have, and that nobody needs here.
+const MASKED: [&str; 6] = [
+    "postgresql",
+    "redis-server",
+    "etcd",
+    "haproxy",
+    "pgbouncer",
+    "nats-server",
+];
+
+/// The machine. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Machine {
+    nspawn: Running,
+    leader: u32,
+    root: PathBuf,
+    dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One at a time: they share the folder of sessions.
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Machine {
+    /// Boots one for a host whose daemon hasn't been started, and starts that. `None` if
+    /// systemd-nspawn isn't installed.
+    #[must_use]
+    pub fn boot(host: &mut Host) -> Option<Self> {
+        crate::missing(&["systemd-nspawn"])
+            .is_none()
+            .then_some(())?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::Builder::new()
+            .prefix("stile-machine-")
+            .tempdir_in("/run")
+            .unwrap();
+        let path = |name: &str| dir.path().join(name);
+        mount_fs("tmpfs", dir.path(), "mode=0755");
+        for name in ["up", "work", "root", "bus"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::set_permissions(path("bus"), PermissionsExt::from_mode(0o755)).unwrap();
+        let layers = format!(
+            "lowerdir=/,upperdir={},workdir={}",
+            path("up").display(),
+            path("work").display()
+        );
+        let root = path("root");
+        mount_fs("overlay", &root, &layers);
+        furnish(&root);
+        // Where the host looks for its bus.
+        symlink(
+            path("bus").join("system_bus_socket"),
+            host.dir().join("bus"),
+        )
+        .unwrap();
+        let mut command = host.run_as_root_in("machine", Path::new("/usr/bin/systemd-nspawn"));
+        command
+            .arg("--directory")
+            .arg(&root)
+            .args(["--machine", &format!("stile-{}", std::process::id())])
+            .args([
+                "--register=no",
+                "--keep-unit",
+                "--console=pipe",
+                "--boot",
+                "--quiet",
+            ])
+            .arg("--capability=all")
+            .arg(format!("--bind={SESSIONS}"))
+            .arg(format!("--bind={}:/run/dbus", path("bus").display()))
+            .arg(format!("--bind-ro={}", sandbox::bin("").display()));
+        let console = File::create(path("console.log")).unwrap();
+        let console = [console.try_clone().unwrap(), console];
+        let [out, err] = console;
+        let nspawn = Running::new(command.stdout(out).stderr(err));
+        let leader = until("the machine has an init", || child_of(nspawn.pid()));
+        let machine = Self {
+            nspawn,
+            leader,
+            root,
+            dir,
+            _turn: turn,
+        };
+        until("the machine is up", || {
+            let said = machine.run(&["systemctl", "is-system-running"]);
+            matches!(said.stdout.trim(), "running" | "degraded").then_some(())
+        });
+        host.serve_machine("machine/payload");
+        Some(machine)
+    }
+
+    /// A command of root's in it.
+    #[track_caller]
+    pub fn run(&self, command: &[&str]) -> Said {
+        Running::start(self.inside().args(command)).output().into()
+    }
+
+    fn inside(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.leader.to_string()])
+            .args(["--mount", "--uts", "--ipc", "--pid", "--cgroup", "--"])
+            .args([
+                "env",
+                "-i",
+                "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ])
+            .args(["LC_ALL=C.UTF-8", "TERM=xterm"])
+            .current_dir("/")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Logs a user in, on a terminal of the machine's own.
+    #[track_caller]
+    #[must_use]
+    pub fn login(&self, user: User) -> Shell {
+        let before = self.sessions(user);
+        let mut command = self.inside();
+        command
+            .args(["script", "--quiet", "--command"])
+            .arg(format!("login -f {}", user.name))
+            .arg("/dev/null")
+            .stdin(Stdio::piped());
+        let mut process = Running::start(&mut command);
+        for output in [process.child().stdout.take(), None].into_iter().flatten() {
+            let mut output = output;
+            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        }
+        let session = until("the login has a session", || {
+            self.sessions(user)
+                .into_iter()
+                .find(|id| !before.contains(id))
+        });
+        Shell { process, session }
+    }
+
+    /// The sessions of a user, as logind lists them.
+    #[must_use]
+    pub fn sessions(&self, user: User) -> Vec<String> {
+        let said = self.run(&["loginctl", "list-sessions", "--no-legend"]);
+        let lines = said
+            .stdout
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        lines
+            .filter(|fields| fields.get(1) == Some(&user.uid.to_string().as_str()))
+            .map(|fields| fields[0].to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let console = fs::read_to_string(self.dir.path().join("console.log"));
+            eprintln!(
+                "--- the machine's console ---\n{}---",
+                console.unwrap_or_default()
+            );
+        }
+        self.nspawn.signal(Signal::SIGTERM);
+        let _ = self.nspawn.wait();
+        let _ = umount2(&self.root, MntFlags::MNT_DETACH);
+        let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+/// A user's login shell.
+#[derive(Debug)]
+pub struct Shell {
+    process: Running,
+    session: String,
+}
+
+impl Shell {
+    /// logind's id of its session.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Types a line.
+    pub fn types(&mut self, line: &str) {
+        let input = self.process.child().stdin.as_mut().unwrap();
+        writeln!(input, "{line}").unwrap();
+    }
+}
+
+/// What differs from this machine's own root.
+fn furnish(root: &Path) {
+    for name in ["passwd", "group"] {
+        fs::copy(Path::new("/etc").join(name), root.join("etc").join(name)).unwrap();
+    }
+    for service in MASKED {
+        let unit = root.join(format!("etc/systemd/system/{service}.service"));
+        let _ = fs::remove_file(&unit);
+        symlink("/dev/null", unit).unwrap();
+    }
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    for (from, to) in PACKAGED {
+        fs::copy(packaging.join(from), root.join(to)).unwrap();
+    }
+    let group = Group::from_name("stile-prompt").unwrap().unwrap();
+    for (name, gid, mode) in [
+        ("stile", Gid::from_raw(0), 0o755),
+        ("stile-prompt", group.gid, 0o2755),
+    ] {
+        let path = root.join("usr/bin").join(name);
+        fs::copy(sandbox::bin(name), &path).unwrap();
+        chown(&path, None, Some(gid)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+}
+
+fn mount_fs(kind: &str, at: &Path, data: &str) {
+    mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(data))
+        .unwrap_or_else(|error| panic!("{kind} on {}: {error}", at.display()));
+}
+
+/// The first child of a process.
+fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
