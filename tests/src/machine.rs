@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Group, chown};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Group, Pid, chown};
 use tempfile::TempDir;
 
 use crate::commands::Said;
@@ -53,6 +53,7 @@ pub struct Machine {
     nspawn: Running,
     leader: u32,
     root: PathBuf,
+    cgroup: PathBuf,
     dir: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -74,6 +75,10 @@ impl Machine {
             .tempdir_in("/run")
             .unwrap();
         let path = |name: &str| dir.path().join(name);
+        // What an earlier machine has left.
+        for session in fs::read_dir(SESSIONS).unwrap().flatten() {
+            let _ = fs::remove_file(session.path());
+        }
         mount_fs("tmpfs", dir.path(), "mode=0755");
         for name in ["up", "work", "root", "bus"] {
             fs::create_dir(path(name)).unwrap();
@@ -113,11 +118,12 @@ impl Machine {
         let console = [console.try_clone().unwrap(), console];
         let [out, err] = console;
         let nspawn = Running::new(command.stdout(out).stderr(err));
-        let leader = until("the machine has an init", || child_of(nspawn.pid()));
+        let leader = until("the machine has an init", || init_of(nspawn.pid()));
         let machine = Self {
             nspawn,
             leader,
             root,
+            cgroup: host.cgroup().to_owned(),
             dir,
             _turn: turn,
         };
@@ -190,19 +196,55 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Removes what nspawn has made in hierarchies of version 1, where there are some.
+    fn leave_cgroups(&self) {
+        let Some(of_test) = self.cgroup.parent().and_then(Path::file_name) else {
+            return;
+        };
+        for hierarchy in fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let folder = hierarchy.path().join(of_test);
+            if !self.cgroup.starts_with(&folder) {
+                remove_tree(&folder.join(self.cgroup.file_name().unwrap()));
+                let _ = fs::remove_dir(folder);
+            }
+        }
+    }
+}
+
+/// Removes a cgroup and those below it, as far as they are empty.
+fn remove_tree(cgroup: &Path) {
+    for below in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&below.path());
+        }
+    }
+    let _ = fs::remove_dir(cgroup);
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            eprintln!(
+                "--- its jobs ---\n{}",
+                self.run(&["systemctl", "list-jobs"]).stdout
+            );
             let console = fs::read_to_string(self.dir.path().join("console.log"));
             eprintln!(
                 "--- the machine's console ---\n{}---",
                 console.unwrap_or_default()
             );
         }
-        self.nspawn.signal(Signal::SIGTERM);
+        // An orderly end takes seconds. With its init everything in it ends.
+        let _ = kill(Pid::from_raw(self.leader.cast_signed()), Signal::SIGKILL);
         let _ = self.nspawn.wait();
         let _ = umount2(&self.root, MntFlags::MNT_DETACH);
         let _ = umount2(self.dir.path(), MntFlags::MNT_DETACH);
+        self.leave_cgroups();
     }
 }
 
@@ -258,8 +300,14 @@ fn mount_fs(kind: &str, at: &Path, data: &str) {
         .unwrap_or_else(|error| panic!("{kind} on {}: {error}", at.display()));
 }
 
-/// The first child of a process.
-fn child_of(pid: u32) -> Option<u32> {
+/// The init that nspawn has started. Another child of it comes before, and goes.
+fn init_of(pid: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+    children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .find(|child: &u32| {
+            let name = fs::read_to_string(format!("/proc/{child}/comm"));
+            name.is_ok_and(|name| name.trim() == "systemd")
+        })
 }
