@@ -27,7 +27,14 @@ struct Asked {
 
 /// `None`, having said so, where it can't run.
 fn asked_by(pinentry: &str, desktop_name: &str, more: &[(&str, &str)]) -> Option<Asked> {
-    if let Some(program) = missing(&[pinentry, "Xvfb", "openbox", "xdotool", "import"]) {
+    if let Some(program) = missing(&[
+        pinentry,
+        "Xvfb",
+        "dbus-daemon",
+        "openbox",
+        "xdotool",
+        "import",
+    ]) {
         cannot_run(&format!("there is no {program}"));
         return None;
     }

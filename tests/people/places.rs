@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The right person in the right place, as the real logind tells it.
 
-use stile_tests::{ALICE, Desktop, Host, Machine, cannot_run, client_program, until};
+use stile_tests::{ALICE, Desktop, Host, Machine, cannot_run, client_program, missing, until};
 
 use super::{policy, step_up};
 
@@ -13,7 +13,7 @@ fn a_challenge_says_in_which_session_its_process_runs() {
         .stopped()
         .build();
     let Some(machine) = Machine::boot(&mut host) else {
-        return cannot_run("there is no systemd-nspawn");
+        return cannot_run("there is no systemd-nspawn, or no pam_systemd");
     };
     let _authenticator = host.enroll(ALICE);
     let mut shell = machine.login(ALICE);
@@ -29,13 +29,16 @@ fn a_challenge_says_in_which_session_its_process_runs() {
 
 #[test]
 fn nothing_is_shown_on_a_locked_screen_until_it_is_unlocked() {
+    if let Some(program) = missing(&["pinentry-qt"]) {
+        return cannot_run(&format!("there is no {program}"));
+    }
     let mut host = Host::builder()
         .policy(&policy(&step_up("dba step-up", "db", "max_hold = \"5m\"")))
         .without_bus()
         .stopped()
         .build();
     let Some(machine) = Machine::boot(&mut host) else {
-        return cannot_run("there is no systemd-nspawn");
+        return cannot_run("there is no systemd-nspawn, or no pam_systemd");
     };
     let Some(desktop) = Desktop::of(&host, ALICE) else {
         return cannot_run("there is no X server to draw on");

@@ -63,12 +63,11 @@ static TURN: Mutex<()> = Mutex::new(());
 
 impl Machine {
     /// Boots one for a host whose daemon hasn't been started, and starts that. `None` if
-    /// systemd-nspawn isn't installed.
+    /// systemd-nspawn or logind's part of PAM isn't installed.
     #[must_use]
     pub fn boot(host: &mut Host) -> Option<Self> {
-        crate::missing(&["systemd-nspawn"])
-            .is_none()
-            .then_some(())?;
+        let can = crate::missing(&["systemd-nspawn", "script"]).is_none() && has_pam_systemd();
+        can.then_some(())?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::Builder::new()
             .prefix("stile-machine-")
@@ -298,6 +297,15 @@ fn furnish(root: &Path) {
 fn mount_fs(kind: &str, at: &Path, data: &str) {
     mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(data))
         .unwrap_or_else(|error| panic!("{kind} on {}: {error}", at.display()));
+}
+
+/// True if a login gets a session.
+fn has_pam_systemd() -> bool {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut folders = folders
+        .map(|folder| folder.path())
+        .chain([PathBuf::from("/usr/lib64")]);
+    folders.any(|folder| folder.join("security/pam_systemd.so").is_file())
 }
 
 /// The init that nspawn has started. Another child of it comes before, and goes.
