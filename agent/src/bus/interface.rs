@@ -152,17 +152,29 @@ impl Agent {
         self.orders.send(order).await.map_err(|_| stopping())
     }
 
+    /// The prompters' group. A directory that doesn't answer keeps nobody else waiting.
+    async fn find_group(&self) -> Result<nix::unistd::Group, Refused> {
+        let name = self.prompt_group.clone();
+        let looking = tokio::task::spawn_blocking(move || nix::unistd::Group::from_name(&name));
+        let untold = |why: String| Refusal::NoPrompter(format!("the group can't be told: {why}"));
+        let found = tokio::time::timeout(BUS_PATIENCE, looking)
+            .await
+            .map_err(|late| untold(late.to_string()))?
+            .map_err(|error| untold(error.to_string()))?
+            .map_err(|errno| untold(errno.to_string()))?;
+        let group = &self.prompt_group;
+        let none = || {
+            Refusal::NoPrompter(format!(
+                "there is no group {group} on this host; `systemd-sysusers` makes it"
+            ))
+        };
+        Ok(found.ok_or_else(none)?)
+    }
+
     /// Lets only a program in that runs as the prompters' group. Nobody is a member of it; a
     /// program that is installed with it (setgid) can't be traced or preloaded by its user.
     async fn check_group(&self, call: &Call, bus: &Connection) -> Result<(), Refused> {
-        let group = nix::unistd::Group::from_name(&self.prompt_group)
-            .map_err(|error| Refusal::NoPrompter(format!("the group can't be told: {error}")))?
-            .ok_or_else(|| {
-                let group = &self.prompt_group;
-                Refusal::NoPrompter(format!(
-                    "there is no group {group} on this host; `systemd-sysusers` makes it"
-                ))
-            })?;
+        let group = self.find_group().await?;
         let proxy = DBusProxy::new(bus).await?;
         let asked = proxy.get_connection_credentials(BusName::from(call.sender.as_ref()));
         let credentials = tokio::time::timeout(BUS_PATIENCE, asked)
