@@ -73,6 +73,23 @@ fn what_waits_goes_on_with_a_proof_that_is_given_by_itself() {
 }
 
 #[test]
+fn who_leaves_takes_back_a_proof_that_nothing_was_granted_for() {
+    let host = host(&step_up("db", "db", ""));
+    let authenticator = host.enroll(ALICE);
+    elevate(&host, ALICE, &[], &authenticator.fresh_code()).succeeded();
+    let said = host.stile(ALICE, &["revoke", "--all"]);
+    assert_eq!(
+        said.succeeded().stdout.trim(),
+        "revoked: 1 (grants and proofs)"
+    );
+    let elevations = host.stile(ALICE, &["elevations", "--json"]);
+    assert_eq!(elevations.json(), serde_json::json!([]));
+    let client = host.connect(ALICE);
+    host.wait_for_challenge(ALICE);
+    client.still_waits();
+}
+
+#[test]
 fn a_wrong_code_elevates_nobody_and_counts() {
     let host = host(&step_up("db", "db", ""));
     let _authenticator = host.enroll(ALICE);

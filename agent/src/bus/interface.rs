@@ -262,7 +262,8 @@ impl Agent {
         Ok(grants.into_iter().map(Into::into).collect())
     }
 
-    /// Ends the grant with this id, or with 0 all that the caller sees. Says how many ended.
+    /// Ends the grant with this id, or with 0 all that the caller sees, and all proofs. Says how
+    /// many ended; a proof counts where no grant ended with it.
     #[zbus(out_args("ended"))]
     async fn revoke(
         &self,
@@ -323,7 +324,7 @@ impl Agent {
         Ok(answer.into())
     }
 
-    /// Ends the grant with this id of another user, or with 0 all of that user's. For
+    /// Ends the grant with this id of another user, or with 0 all of that user's and all of their proofs. For
     /// administrators: root, and those whom polkit lets do `org.stile.revoke-others`.
     #[zbus(out_args("ended"))]
     async fn revoke_of(

@@ -36,7 +36,11 @@ pub(super) async fn run(args: Revoke) -> Result<Exit, Failure> {
         return Err(nothing());
     }
     if !args.format.json {
-        print(&format!("revoked: {}", count(ended, "grant")))?;
+        let text = match args.all {
+            true => format!("revoked: {ended} (grants and proofs)"),
+            false => format!("revoked: {}", count(ended, "grant")),
+        };
+        print(&text)?;
     }
     Ok(Exit::Ok)
 }

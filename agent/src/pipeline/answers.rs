@@ -113,17 +113,24 @@ impl Pipeline {
         .collect::<Vec<_>>();
         for challenge in &challenges {
             events.extend(self.ended(challenge, outcome, now));
-            self.tell_over(challenge.id, subject, outcome);
         }
+        let over: Vec<_> = challenges.iter().map(|challenge| challenge.id).collect();
         let longest = numbered.iter().map(|(_, _, terms)| terms.given.ttl).max();
         let grants = Grant::from_verified(verified, numbered);
         let waiting = challenges.into_iter().flat_map(|it| it.waiting).collect();
-        let released = self
-            .put_in_force(grants, waiting, events, now)
-            .inspect_err(|_| {
-                // What could not be recorded shall not let anybody through later either.
-                self.take_back(&elevations);
-            })?;
+        let released = self.put_in_force(grants, waiting, events, now);
+        // Nobody is told that something was approved which then came to nothing.
+        let outcome = match released {
+            Ok(_) => outcome,
+            Err(_) => ChallengeOutcome::Failed,
+        };
+        for id in over {
+            self.tell_over(id, subject, outcome);
+        }
+        let released = released.inspect_err(|_| {
+            // What could not be recorded shall not let anybody through later either.
+            self.take_back(&elevations);
+        })?;
         info!(challenges = ?ids, uid = %subject, released, "approved");
         Ok(Answer::Accepted {
             until_seconds: longest.unwrap_or_default().as_secs(),

@@ -166,8 +166,27 @@ impl Pipeline {
         }
         if id.is_none() {
             ended += self.revoke_kept(whose, by, now)?;
+            ended += self.revoke_all_proofs(whose, now)?;
         }
         Ok(ended)
+    }
+
+    /// Takes back every proof, also one that nothing was granted for yet. Returns how many still
+    /// counted.
+    fn revoke_all_proofs(&mut self, whose: Whose, now: Now) -> Result<u32, StageError> {
+        let proofs = match whose.uid() {
+            Some(uid) => self.ledger.elevations(uid, &self.boot)?,
+            None => self.ledger.all_elevations(&self.boot)?,
+        };
+        for proof in &proofs {
+            self.ledger.revoke_elevation(proof.id())?;
+        }
+        Ok(count(
+            proofs
+                .iter()
+                .filter(|proof| self.counts(proof, now))
+                .count(),
+        ))
     }
 
     /// Takes back every proof that would earn the grant again.
