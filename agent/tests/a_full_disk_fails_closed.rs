@@ -22,7 +22,7 @@ use stile::clock::{BootTime, Now, WallTime};
 use stile::decide::Bound;
 use stile::ids::{GrantId, Uid};
 use stile::ledger::{BootId, Ledger, LedgerError, NewElevation, StepOutcome, TotpSecret, TotpStep};
-use stile::policy::Factor;
+use stile::policy::{Assurance, Factor};
 use tempfile::TempDir;
 
 const DISK_BYTES: u64 = 6 << 20;
@@ -95,6 +95,7 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
         realm: "prod".to_owned(),
         bound: Bound::User,
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: NOW,
         boot: boot(),
         until: None,

@@ -16,7 +16,7 @@ use stile::audit::{AuditLog, Event, Record, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
 use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
-use stile::policy::Factor;
+use stile::policy::{Assurance, Factor};
 use tempfile::TempDir;
 
 const CYCLES: usize = 40;
@@ -39,6 +39,7 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
         realm: "prod".to_owned(),
         bound: stile::decide::Bound::User,
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: NOW,
         boot: boot(),
         until: None,

@@ -182,7 +182,7 @@ impl ElevationPermit {
     ) -> Self {
         Self {
             id: fact.id,
-            factor: fact.factor,
+            factor: fact.factor.clone(),
             question,
             expires: fact.expires(&offer),
             offer,
@@ -198,8 +198,8 @@ impl ElevationPermit {
 
     /// The factor that was verified.
     #[must_use]
-    pub fn factor(&self) -> Factor {
-        self.factor
+    pub fn factor(&self) -> &Factor {
+        &self.factor
     }
 
     /// Whom it lets through, and where to.

@@ -19,8 +19,8 @@ pub use answer::{
 use crate::clock::{BootTime, WallTime};
 use crate::ids::{ElevationId, Uid};
 use crate::policy::{
-    Action, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, OnlyTime, Policy,
-    Rule, Terms, Unknown, evaluate_with,
+    Action, Assurance, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, OnlyTime,
+    Policy, Rule, Terms, Unknown, evaluate_with,
 };
 
 /// An elevation of the subject, proven since this machine booted.
@@ -33,7 +33,9 @@ pub struct ElevationFact<'a> {
     /// For which connections.
     pub bound: &'a Bound,
     /// The factor that was verified.
-    pub factor: Factor,
+    pub factor: &'a Factor,
+    /// How much it was worth.
+    pub assurance: Assurance,
     /// When it was.
     pub proven: BootTime,
     /// When it ends, if the user wanted it to end sooner than rules let it.
@@ -209,7 +211,7 @@ fn apply<'a>(
         } => {
             let bound = known.holder.bound(offer.terms.scope);
             let proofs = elevations.into_iter();
-            let proofs = proofs.filter(|fact| factors.contains(&fact.factor));
+            let proofs = proofs.filter(|fact| factors.contains(fact.factor));
             match fresh(&offer, realm.as_str(), &bound, proofs, now) {
                 Some(fact) => {
                     let realm = realm.clone();

@@ -92,7 +92,8 @@ fn challenged_by(decided: &Decided) -> Option<&str> {
 fn fact(id: u64, realm: &str, proven: u64) -> ElevationFact<'_> {
     ElevationFact {
         id: ElevationId(id),
-        factor: Factor::Totp,
+        factor: &Factor::Totp,
+        assurance: Assurance::LOW,
         realm,
         bound: &Bound::User,
         proven: BootTime(proven),

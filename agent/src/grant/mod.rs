@@ -182,7 +182,7 @@ impl Grant {
         targets: impl IntoIterator<Item = (GrantId, Target, Arc<Terms>)>,
     ) -> Vec<Self> {
         let basis = Basis::Factor {
-            factor: verified.factor(),
+            factor: verified.factor().clone(),
             elevation: verified.elevation(),
         };
         let expires = |terms: &Terms| {
@@ -211,7 +211,7 @@ impl Grant {
         target: Target,
     ) -> Self {
         let basis = Basis::Factor {
-            factor: permit.factor(),
+            factor: permit.factor().clone(),
             elevation: permit.id(),
         };
         Self {

@@ -13,7 +13,7 @@ use super::{BootId, Ledger, LedgerError, ids};
 use crate::clock::{BootTime, Now};
 use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
-use crate::policy::Factor;
+use crate::policy::{Assurance, Factor};
 
 /// An elevation that is about to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct NewElevation {
     pub bound: Bound,
     /// How.
     pub factor: Factor,
+    /// How much that was worth.
+    #[serde(default)]
+    pub assurance: Assurance,
     /// When.
     pub proven: Now,
     /// The boot that `proven.boot` counts in.
@@ -70,8 +73,14 @@ impl StoredElevation {
 
     /// How.
     #[must_use]
-    pub fn factor(&self) -> Factor {
-        self.record.factor
+    pub fn factor(&self) -> &Factor {
+        &self.record.factor
+    }
+
+    /// How much it was worth then.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        self.record.assurance
     }
 
     /// When.

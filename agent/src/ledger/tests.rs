@@ -15,7 +15,7 @@ use super::*;
 use crate::clock::{BootTime, Now, WallTime};
 use crate::decide::Bound;
 use crate::ids::{ElevationId, GrantId, Uid};
-use crate::policy::Factor;
+use crate::policy::{Assurance, Factor};
 
 const ALICE: Uid = Uid(1000);
 const BOB: Uid = Uid(1001);
@@ -100,6 +100,7 @@ fn new(uid: Uid, seconds: u64) -> NewElevation {
         realm: "prod".to_owned(),
         bound: Bound::User,
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: Now {
             boot: boot_time(seconds),
             wall: WallTime(7),
@@ -217,7 +218,7 @@ fn an_elevation_is_read_as_it_was_written() {
     assert_eq!(stored[0].id(), id);
     assert_eq!(stored[0].uid(), ALICE);
     assert_eq!(stored[0].realm(), "prod");
-    assert_eq!(stored[0].factor(), Factor::Totp);
+    assert_eq!(*stored[0].factor(), Factor::Totp);
     assert_eq!(stored[0].proven(), written.proven);
     assert_eq!(fixture.ledger().revoke_elevations(ALICE).unwrap(), 1);
     assert!(fixture.consume(ALICE, 2).unwrap() > id);

@@ -104,6 +104,7 @@ impl Pipeline {
             realm: elevation.realm(),
             bound: elevation.bound(),
             factor: elevation.factor(),
+            assurance: elevation.assurance(),
             proven: elevation.proven().boot,
             until: elevation.until(),
         });

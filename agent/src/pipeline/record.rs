@@ -198,7 +198,7 @@ pub(super) fn factor_of(
     Option<crate::ids::ElevationId>,
 ) {
     match grant.basis() {
-        Basis::Factor { factor, elevation } => (Some(*factor), Some(*elevation)),
+        Basis::Factor { factor, elevation } => (Some(factor.clone()), Some(*elevation)),
         Basis::Rule | Basis::Adopted => (None, None),
     }
 }

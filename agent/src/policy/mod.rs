@@ -9,6 +9,7 @@ mod condition;
 mod coverage;
 mod endpoint;
 mod evaluate;
+mod factor;
 mod facts;
 mod host;
 mod host_doubts;
@@ -43,6 +44,7 @@ pub use compile::{CompileError, KernelTables, compile};
 pub use condition::{AtLeast, Condition, SessionType, Test};
 pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, PortSpan, Protocol};
 pub use evaluate::{Doubt, Evaluation, Fit, Miss, RiskFound, Step, evaluate};
+pub use factor::{Assurance, Factor, NoFactor, ServiceName};
 pub use facts::{Fact, Facts, OnlyTime, ProgramFacts, SessionFacts, Unknown};
 pub use host_doubts::{Host, Judge};
 pub use host_name::HostNameError;
@@ -55,8 +57,8 @@ pub use program::ProgramSelector;
 pub use realms::{Realm, realms_of};
 pub use risk::{MAX_POINTS, Response, Risk, Threshold};
 pub use rule::{
-    Action, DEFAULT_HOLD, DEFAULT_REALM_TTL, EndpointSelector, Factor, First, MAX_HOLD, OnExpiry,
-    Rule, RuleName, Scope, Terms, UserSelector,
+    Action, DEFAULT_HOLD, DEFAULT_REALM_TTL, EndpointSelector, First, MAX_HOLD, OnExpiry, Rule,
+    RuleName, Scope, Terms, UserSelector,
 };
 
 pub use schema::schema;

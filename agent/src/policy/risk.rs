@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::rule::{Action, EndpointSelector, Factor, RuleName};
+use super::factor::Factor;
+use super::rule::{Action, EndpointSelector, RuleName};
 use super::{Condition, DEFAULT_REALM_TTL, Terms};
 
 /// Most points that a connection can have.

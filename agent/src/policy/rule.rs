@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::condition::{Condition, vary};
 use super::endpoint::{MAX_NAME, NameRefused};
+use super::factor::Factor;
 use super::program::ProgramSelector;
 use crate::ids::{EndpointId, Uid};
 
@@ -56,22 +57,6 @@ impl fmt::Display for RuleName {
 impl Serialize for RuleName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-/// How somebody proves who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Factor {
-    /// A time-based one-time code (RFC 6238).
-    Totp,
-}
-
-impl fmt::Display for Factor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Totp => "totp",
-        })
     }
 }
 

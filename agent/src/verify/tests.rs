@@ -154,7 +154,7 @@ fn a_right_code_is_a_proof_of_who_when_and_what_for() {
     };
     assert_eq!(proof.uid(), ALICE);
     assert_eq!(proof.realm(), "prod");
-    assert_eq!(proof.factor(), Factor::Totp);
+    assert_eq!(*proof.factor(), Factor::Totp);
     assert_eq!(proof.proven(), at(START));
     let stored = fixture.ledger.elevations(ALICE, &boot()).unwrap();
     assert_eq!(stored.len(), 1);

@@ -13,7 +13,7 @@ use crate::ids::{ElevationId, Uid};
 use crate::ledger::{
     BootId, Ledger, LedgerError, NewElevation, StepOutcome, Throttle, TotpSecret, TotpStep,
 };
-use crate::policy::Factor;
+use crate::policy::{Assurance, Factor};
 
 /// Longest text that is looked at as a code; six digits and any grouping fit well.
 const MAX_CODE_TEXT: usize = 32;
@@ -60,8 +60,8 @@ impl Verified {
 
     /// How.
     #[must_use]
-    pub fn factor(&self) -> Factor {
-        self.factor
+    pub fn factor(&self) -> &Factor {
+        &self.factor
     }
 
     /// Where the ledger keeps it.
@@ -176,6 +176,7 @@ pub fn verify_totp(
         realm: purpose.realm.to_owned(),
         bound: purpose.bound.clone(),
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: now,
         boot: boot.clone(),
         until: purpose.until,

@@ -40,9 +40,8 @@ pub(super) const SCOPES: [(&str, Scope); 4] = [
 ];
 pub(super) const ON_EXPIRY: [(&str, OnExpiry); 2] =
     [("close", OnExpiry::Close), ("keep", OnExpiry::Keep)];
-const FACTORS: [(&str, Factor); 1] = [("totp", Factor::Totp)];
 /// Factors that are planned.
-const LATER_FACTORS: [&str; 4] = ["push", "pam", "fido2", "recovery-code"];
+const LATER_FACTORS: [&str; 2] = ["push", "fido2"];
 
 /// Keys that are easily mistaken.
 const RENAMED: [(&str, &str); 8] = [
@@ -384,10 +383,17 @@ pub(super) fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Facto
                 &value.spot(),
                 format!("the factor {text:?} is not supported yet"),
             )
-            .help("write \"totp\"");
+            .help("write \"totp\", or \"pam:\" and the name of a service of PAM");
         return None;
     }
-    value.word(&FACTORS, findings)
+    let text = value.text("the name of a factor", findings)?;
+    let factor = text.parse().ok();
+    if factor.is_none() {
+        findings
+            .error(&value.spot(), format!("{text:?} is no factor"))
+            .help("there are \"totp\", \"recovery\" and \"pam:SERVICE\"");
+    }
+    factor
 }
 
 fn programs_of(
