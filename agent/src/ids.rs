@@ -51,6 +51,11 @@ pub struct GrantId(pub u64);
 #[serde(transparent)]
 pub struct ElevationId(pub u64);
 
+/// A device that makes codes. Counts up in the ledger; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceId(pub u64);
+
 /// A challenge, short enough to be typed. Counts up while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -65,7 +70,15 @@ macro_rules! display_number {
         }
     )+};
 }
-display_number!(Uid, Gid, SocketCookie, GrantId, ElevationId, ChallengeId);
+display_number!(
+    Uid,
+    Gid,
+    SocketCookie,
+    GrantId,
+    ElevationId,
+    DeviceId,
+    ChallengeId
+);
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::ids::{ChallengeId, GrantId, Uid};
 
+mod factors;
 mod views;
 
+pub use factors::{CodeTestView, FactorRequest, FactorView, Import, Removed, Wish};
 pub use views::{DecisionView, ElevationView};
 
 /// Who asks. Only the bus makes one, from the credentials that the bus daemon vouches for.
@@ -72,6 +74,8 @@ pub enum Request {
     Recent(Caller, Reply<Vec<DecisionView>>),
     /// The caller's proofs that still count; everybody's for root.
     Elevations(Caller, Reply<Vec<ElevationView>>),
+    /// Something about factors.
+    Factors(Caller, FactorRequest),
 }
 
 /// For what a code is given before anything has connected.
@@ -322,8 +326,37 @@ pub enum Refusal {
     #[error("you have no authenticator enrolled; run `stile enroll`")]
     NotEnrolled,
     /// The user has one already, and only root may replace it.
-    #[error("uid {0} is enrolled already; ask an administrator to run `stile enroll --user {0}`")]
+    #[error(
+        "uid {0} is enrolled already; `stile factor add` adds a device, and an administrator \
+         replaces a lost one with `stile enroll --user {0}`"
+    )]
     AlreadyEnrolled(Uid),
+    /// A change of factors needs a code of one that is there.
+    #[error("this needs a code of a factor that you have")]
+    NeedsCode,
+    /// That code was wrong.
+    #[error(
+        "wrong code; {}",
+        match .tries_left { 0 => "the next try has to wait".to_owned(), 1 => "1 try left".to_owned(), n => format!("{n} tries left") }
+    )]
+    WrongCode {
+        /// Tries left before further ones have to wait.
+        tries_left: u32,
+    },
+    /// It was not looked at.
+    #[error("too many wrong codes; the next try is looked at in {retry_seconds} s")]
+    Throttled {
+        /// Seconds until then.
+        retry_seconds: u64,
+    },
+    /// What was asked for can't be done with factors as they are.
+    #[error("{0}")]
+    BadFactor(String),
+    /// The user has no recovery codes, or the rule takes none.
+    #[error(
+        "you have no recovery codes left that count here; `stile factor list` shows what you have"
+    )]
+    NoRecoveryCodes,
     /// Too many wrong codes, for good.
     #[error("you are locked out after too many wrong codes; ask an administrator")]
     Locked,

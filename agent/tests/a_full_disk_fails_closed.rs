@@ -21,7 +21,10 @@ use stile::audit::{AuditError, AuditLog, Event, Record, Seq, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
 use stile::decide::Bound;
 use stile::ids::{GrantId, Uid};
-use stile::ledger::{BootId, Ledger, LedgerError, NewElevation, StepOutcome, TotpSecret, TotpStep};
+use stile::ledger::{
+    BootId, Ledger, LedgerError, NewDevice, NewElevation, SecretPrint, StepOutcome, TotpParameters,
+    TotpSecret, TotpStep,
+};
 use stile::policy::{Assurance, Factor};
 use tempfile::TempDir;
 
@@ -89,6 +92,13 @@ fn boot() -> BootId {
     BootId::from("this boot".to_owned())
 }
 
+const SECRET: &[u8] = b"12345678901234567890";
+
+/// What the ledger knows that secret by.
+fn print() -> SecretPrint {
+    TotpSecret::new(SECRET).print()
+}
+
 fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
     let elevation = NewElevation {
         uid: USER,
@@ -100,7 +110,7 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
         boot: boot(),
         until: None,
     };
-    ledger.consume_step(TotpStep(step), &elevation, &[])
+    ledger.consume_step(&print(), TotpStep(step), &elevation, &[])
 }
 
 fn event() -> Record {
@@ -126,8 +136,13 @@ fn a_ledger_on_a_full_disk_refuses_until_it_is_reopened_and_forgets_nothing() {
     on_a_small_disk(|disk| {
         let state = disk.path.join("state");
         let ledger = Ledger::open(&state).unwrap();
-        let secret = TotpSecret::new(b"12345678901234567890");
-        ledger.enroll(USER, &secret, TotpStep(1), NOW.wall).unwrap();
+        let device = NewDevice {
+            name: "phone".to_owned(),
+            secret: TotpSecret::new(SECRET),
+            parameters: TotpParameters::default(),
+        };
+        let step = Some(TotpStep(1));
+        ledger.enroll(USER, &device, step, NOW.wall, false).unwrap();
         let grant = ledger.next_grant_id().unwrap();
         assert!(matches!(
             consume(&ledger, 2),
@@ -140,8 +155,10 @@ fn a_ledger_on_a_full_disk_refuses_until_it_is_reopened_and_forgets_nothing() {
         disk.make_room();
         let after = [
             consume(&ledger, MANY).unwrap_err(),
-            ledger.throttle(USER, NOW.boot, &boot()).unwrap_err(),
-            ledger.totp_secret(USER).unwrap_err(),
+            ledger
+                .throttle(USER, &Factor::Totp, NOW.boot, &boot())
+                .unwrap_err(),
+            ledger.totp_secrets(USER).unwrap_err(),
         ];
         for error in after {
             assert!(matches!(error, LedgerError::Failed { .. }), "{error}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use stile::audit::{AuditLog, Event, Record, verify_file};
 use stile::clock::{BootTime, Now, WallTime};
 use stile::ids::Uid;
-use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
+use stile::ledger::{BootId, Ledger, NewElevation, SecretPrint, StepOutcome, TotpSecret, TotpStep};
 use stile::policy::{Assurance, Factor};
 use tempfile::TempDir;
 
@@ -33,6 +33,11 @@ fn boot() -> BootId {
     BootId::from("this boot".to_owned())
 }
 
+/// What the ledger knows the user's secret by.
+fn print() -> SecretPrint {
+    TotpSecret::new(b"12345678901234567890").print()
+}
+
 fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
     let elevation = NewElevation {
         uid: USER,
@@ -45,7 +50,7 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
         until: None,
     };
     ledger
-        .consume_step(TotpStep(step), &elevation, &[])
+        .consume_step(&print(), TotpStep(step), &elevation, &[])
         .unwrap()
 }
 
@@ -53,7 +58,10 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
 #[ignore = "not a test: the process that no_used_step_is_accepted_again_after_a_kill kills"]
 fn ledger_writer() {
     let ledger = Ledger::open(Path::new(&std::env::var(DIR).unwrap())).unwrap();
-    let last = ledger.last_step(USER).unwrap().map_or(0, |step| step.0);
+    let last = ledger
+        .last_step(USER, &print())
+        .unwrap()
+        .map_or(0, |step| step.0);
     for step in last + 1.. {
         let outcome = consume(&ledger, step);
         assert!(matches!(outcome, StepOutcome::Consumed { .. }));
@@ -91,7 +99,10 @@ fn no_used_step_is_accepted_again_after_a_kill() {
     for cycle in 0..CYCLES {
         let acknowledged = run_and_kill("ledger_writer", &state, cycle).unwrap_or(total);
         let ledger = Ledger::open(&state).unwrap();
-        let last = ledger.last_step(USER).unwrap().map_or(0, |step| step.0);
+        let last = ledger
+            .last_step(USER, &print())
+            .unwrap()
+            .map_or(0, |step| step.0);
         // The step at work when the kill hit may be durable without having been told.
         assert!(
             last == acknowledged || last == acknowledged + 1,
@@ -117,7 +128,10 @@ fn a_kill_while_the_ledger_is_made_leaves_none_or_a_whole_one() {
         let state = dir.path().join(cycle.to_string());
         let acknowledged = run_and_kill("ledger_writer", &state, 0).unwrap_or(0);
         let ledger = Ledger::open(&state).unwrap_or_else(|error| panic!("{cycle}: {error}"));
-        let last = ledger.last_step(USER).unwrap().map_or(0, |step| step.0);
+        let last = ledger
+            .last_step(USER, &print())
+            .unwrap()
+            .map_or(0, |step| step.0);
         assert!(last == acknowledged || last == acknowledged + 1);
     }
 }

@@ -16,8 +16,10 @@ use stile::audit::{Attempt, AuditLog, Destination, Event, Flow, ProcessFacts, Re
 use stile::clock::{BootTime, Now, WallTime};
 use stile::decide::{Bound, Decision, Holder, Known, Question, decide};
 use stile::ids::{EndpointId, SocketCookie, Uid};
-use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
-use stile::policy::{Factor, OnlyTime, Policy, load_texts};
+use stile::ledger::{
+    BootId, Ledger, NewDevice, NewElevation, StepOutcome, TotpParameters, TotpSecret, TotpStep,
+};
+use stile::policy::{Assurance, Factor, OnlyTime, Policy, load_texts};
 
 use self::names::OneGroup;
 
@@ -168,17 +170,24 @@ fn elevations(count: u64) -> Result<()> {
     let ledger = Ledger::open(&dir.path().join("state"))?;
     let boot = BootId::from("00000000-0000-4000-8000-000000000000".to_owned());
     let secret = TotpSecret::new(&[7; 20]);
-    ledger.enroll(Uid(USER), &secret, TotpStep(1), NOW.wall)?;
+    let print = secret.print();
+    let phone = NewDevice {
+        name: "phone".to_owned(),
+        secret,
+        parameters: TotpParameters::default(),
+    };
+    ledger.enroll(Uid(USER), &phone, Some(TotpStep(1)), NOW.wall, false)?;
     let new = NewElevation {
         uid: Uid(USER),
         realm: "dba-1".to_owned(),
         bound: Bound::User,
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: NOW,
         boot: boot.clone(),
         until: None,
     };
-    let outcome = ledger.consume_step(TotpStep(2), &new, &[])?;
+    let outcome = ledger.consume_step(&print, TotpStep(2), &new, &[])?;
     ensure!(
         matches!(outcome, StepOutcome::Consumed { .. }),
         "a fresh step was used before"

@@ -13,7 +13,7 @@ use super::{
     GrantEnd, Kept, Subject,
 };
 use crate::clock::{BootTime, Now, WallTime};
-use crate::ids::Uid;
+use crate::ids::{DeviceId, Uid};
 use crate::policy::{Factor, HostName};
 
 /// Most policy errors that one record lists; the rest is counted.
@@ -146,7 +146,46 @@ pub enum Event {
         subject: Subject,
         /// The factor.
         factor: Factor,
+        /// The device.
+        device: DeviceId,
+        /// What it is called.
+        name: String,
         /// Who enrolled them.
+        by: Uid,
+    },
+    /// A user's factors were changed.
+    FactorChanged {
+        /// The user.
+        #[serde(flatten)]
+        subject: Subject,
+        /// The factor.
+        factor: Factor,
+        /// What was done.
+        change: FactorChange,
+        /// The device, if it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device: Option<DeviceId>,
+        /// What it is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Who did.
+        by: Uid,
+    },
+    /// Somebody should look at this user.
+    Alarm {
+        /// The user.
+        #[serde(flatten)]
+        subject: Subject,
+        /// Why.
+        alarm: Alarm,
+        /// More of it, in words.
+        detail: String,
+    },
+    /// The secrets of the ledger are sealed with new keys.
+    KeysReplaced {
+        /// How many secrets there are.
+        secrets: u64,
+        /// Who did.
         by: Uid,
     },
     /// An administrator reset a user's failures.
@@ -169,6 +208,30 @@ pub enum Event {
         /// What, in words.
         what: String,
     },
+}
+
+/// What was done with a factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorChange {
+    /// A hardware token was taken over.
+    Imported,
+    /// It has another name.
+    Renamed,
+    /// It doesn't count any more.
+    Removed,
+    /// There are new recovery codes; older ones don't count any more.
+    RecoveryCodesMade,
+}
+
+/// Why somebody should look at a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alarm {
+    /// A recovery code was used.
+    RecoveryCodeUsed,
+    /// So many wrong answers that the user is locked out of a factor.
+    LockedOut,
 }
 
 impl Event {

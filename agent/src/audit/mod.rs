@@ -27,7 +27,7 @@ mod tail;
 mod verify;
 
 pub use error::AuditError;
-pub use event::{Event, Record};
+pub use event::{Alarm, Event, FactorChange, Record};
 pub use facts::{Destination, Flow, ProcessFacts, Subject, micros};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::fuzz;

@@ -159,6 +159,8 @@ pub enum FactorOutcome {
     Wrong,
     /// Right once, and used before.
     Replayed,
+    /// Right, and given only to test the device.
+    Tested,
     /// Not looked at: too many wrong ones.
     Throttled,
     /// Not looked at: the user is locked out.

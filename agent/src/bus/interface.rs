@@ -4,15 +4,15 @@
 use tokio::sync::{mpsc, oneshot};
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
-use zbus::names::{BusName, OwnedUniqueName};
+use zbus::names::BusName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, interface};
 use zeroize::Zeroizing;
 
 use super::BUS_PATIENCE;
-use super::limit::{InFlight, Slot};
+use super::desk::{Call, Desk, stopping, unidentified};
 use super::people::Order;
-use super::polkit::{self, Action};
+use super::polkit::Action;
 use super::prompters::Prompters;
 use super::refused::Refused;
 use super::wire::{
@@ -20,130 +20,35 @@ use super::wire::{
     PrompterDict, RealmDict, StatusDict,
 };
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Caller, Elevate, Refusal, Reply, Request};
+use crate::service::{Elevate, Refusal, Request};
 
 /// The longest code that is looked at, in bytes. A TOTP code has 6 to 8 digits, a recovery
 /// code some 30 characters.
 const MAX_CODE: usize = 64;
 /// The longest name of a realm that is looked at, in bytes.
 const MAX_NAME: usize = 256;
-/// Calls that one user may have under way. A person has one or two; a script that polls may
-/// have some more.
-const MAX_IN_FLIGHT: u32 = 16;
-
 /// The object on the bus.
 pub(super) struct Agent {
-    requests: mpsc::Sender<Request>,
+    desk: Desk,
     prompters: Prompters,
     orders: mpsc::Sender<Order>,
     /// The group that the genuine prompter runs as.
     prompt_group: String,
-    /// By connection, before it is known whose that is: the bus is asked no more often than
-    /// this at once. The bus limits the connections of a user (`max_connections_per_user`).
-    by_sender: InFlight<OwnedUniqueName>,
-    /// By user, however many connections they have.
-    by_user: InFlight<Uid>,
-}
-
-/// One call of a caller who is known, and its places in the queues.
-struct Call {
-    caller: Caller,
-    sender: OwnedUniqueName,
-    _sender: Slot<OwnedUniqueName>,
-    _user: Slot<Uid>,
 }
 
 impl Agent {
     pub(super) fn new(
-        requests: mpsc::Sender<Request>,
+        desk: Desk,
         prompters: Prompters,
         orders: mpsc::Sender<Order>,
         prompt_group: String,
     ) -> Self {
         Self {
-            requests,
+            desk,
             prompters,
             orders,
             prompt_group,
-            by_sender: InFlight::new(MAX_IN_FLIGHT),
-            by_user: InFlight::new(MAX_IN_FLIGHT),
         }
-    }
-
-    /// Passes one request of the sender's to the pipeline and waits for what it says.
-    async fn ask<T>(
-        &self,
-        header: &Header<'_>,
-        bus: &Connection,
-        request: impl FnOnce(Caller, Reply<T>) -> Request,
-    ) -> Result<T, Refused> {
-        let call = self.identify(header, bus).await?;
-        self.pass_on(call.caller, request).await
-    }
-
-    /// The same for what only administrators may do: root, and those whom polkit lets.
-    async fn ask_as_admin<T>(
-        &self,
-        header: &Header<'_>,
-        bus: &Connection,
-        action: Action,
-        request: impl FnOnce(Caller, Reply<T>) -> Request,
-    ) -> Result<T, Refused> {
-        let call = self.identify(header, bus).await?;
-        let mut caller = call.caller;
-        if !caller.is_admin() {
-            match polkit::allows(bus, header, action).await {
-                Ok(true) => caller.authorized = true,
-                Ok(false) => return Err(Refusal::NotPermitted.into()),
-                Err(why) => {
-                    tracing::info!(uid = %caller.uid, "polkit wasn't asked: {why}");
-                    return Err(Refusal::NotPermitted.into());
-                }
-            }
-        }
-        self.pass_on(caller, request).await
-    }
-
-    async fn pass_on<T>(
-        &self,
-        caller: Caller,
-        request: impl FnOnce(Caller, Reply<T>) -> Request,
-    ) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .try_send(request(caller, reply))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Refusal::Busy.into(),
-                mpsc::error::TrySendError::Closed(_) => stopping(),
-            })?;
-        Ok(answer.await.map_err(|_| stopping())??)
-    }
-
-    /// Who sent this, as the bus daemon knows it from the socket of the connection. This is
-    /// the only place that makes a [`Caller`] (promise S7).
-    async fn identify(&self, header: &Header<'_>, bus: &Connection) -> Result<Call, Refused> {
-        // The bus daemon writes the sender itself, and gives no unique name out twice.
-        let sender = header
-            .sender()
-            .ok_or_else(|| unidentified("the call names no sender"))?;
-        let sender_slot = self
-            .by_sender
-            .begin(sender.to_owned().into())
-            .ok_or(Refusal::Busy)?;
-        let proxy = DBusProxy::new(bus).await?;
-        let asked = proxy.get_connection_unix_user(BusName::from(sender.as_ref()));
-        let uid = tokio::time::timeout(BUS_PATIENCE, asked)
-            .await
-            .map_err(|_| unidentified("it doesn't answer"))?
-            .map_err(|error| unidentified(&error.to_string()))?;
-        let caller = Caller::user(Uid(uid));
-        let user_slot = self.by_user.begin(caller.uid).ok_or(Refusal::Busy)?;
-        Ok(Call {
-            caller,
-            sender: sender.to_owned().into(),
-            _sender: sender_slot,
-            _user: user_slot,
-        })
     }
 }
 
@@ -204,7 +109,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<StatusDict, Refused> {
-        Ok(self.ask(&header, bus, Request::Status).await?.into())
+        Ok(self.desk.ask(&header, bus, Request::Status).await?.into())
     }
 
     /// The caller's pending challenges; all of them for root.
@@ -214,7 +119,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<ChallengeDict>, Refused> {
-        let challenges = self.ask(&header, bus, Request::Pending).await?;
+        let challenges = self.desk.ask(&header, bus, Request::Pending).await?;
         Ok(challenges.into_iter().map(Into::into).collect())
     }
 
@@ -231,6 +136,7 @@ impl Agent {
     ) -> Result<AnswerDict, Refused> {
         let code = bounded(code)?;
         let answer = self
+            .desk
             .ask(&header, bus, |caller, reply| {
                 Request::Answer(caller, ChallengeId(id), code, reply)
             })
@@ -245,10 +151,11 @@ impl Agent {
         #[zbus(connection)] bus: &Connection,
         id: u64,
     ) -> Result<(), Refused> {
-        self.ask(&header, bus, |caller, reply| {
-            Request::Deny(caller, ChallengeId(id), reply)
-        })
-        .await
+        self.desk
+            .ask(&header, bus, |caller, reply| {
+                Request::Deny(caller, ChallengeId(id), reply)
+            })
+            .await
     }
 
     /// The caller's live grants; all of them for root.
@@ -258,7 +165,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<GrantDict>, Refused> {
-        let grants = self.ask(&header, bus, Request::Grants).await?;
+        let grants = self.desk.ask(&header, bus, Request::Grants).await?;
         Ok(grants.into_iter().map(Into::into).collect())
     }
 
@@ -272,10 +179,11 @@ impl Agent {
         id: u64,
     ) -> Result<u32, Refused> {
         let which = (id != 0).then_some(GrantId(id));
-        self.ask(&header, bus, |caller, reply| {
-            Request::Revoke(caller, which, reply)
-        })
-        .await
+        self.desk
+            .ask(&header, bus, |caller, reply| {
+                Request::Revoke(caller, which, reply)
+            })
+            .await
     }
 
     /// The realms in which the caller may have to prove who they are.
@@ -285,7 +193,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<RealmDict>, Refused> {
-        let realms = self.ask(&header, bus, Request::Realms).await?;
+        let realms = self.desk.ask(&header, bus, Request::Realms).await?;
         Ok(realms.into_iter().map(Into::into).collect())
     }
 
@@ -306,7 +214,7 @@ impl Agent {
         if realm.len() > MAX_NAME {
             return Err(Refusal::NoSuchRealm.into());
         }
-        let call = self.identify(&header, bus).await?;
+        let call = self.desk.identify(&header, bus).await?;
         let proxy = DBusProxy::new(bus).await?;
         let asked = proxy.get_connection_unix_process_id(BusName::from(call.sender.as_ref()));
         let pid = tokio::time::timeout(BUS_PATIENCE, asked).await;
@@ -317,6 +225,7 @@ impl Agent {
             this_process,
         };
         let answer = self
+            .desk
             .pass_on(call.caller, |caller, reply| {
                 Request::Elevate(caller, wanted, code, reply)
             })
@@ -335,10 +244,11 @@ impl Agent {
         id: u64,
     ) -> Result<u32, Refused> {
         let which = (id != 0).then_some(GrantId(id));
-        self.ask_as_admin(&header, bus, Action::RevokeOthers, |caller, reply| {
-            Request::RevokeOf(caller, Uid(uid), which, reply)
-        })
-        .await
+        self.desk
+            .ask_as_admin(&header, bus, Action::RevokeOthers, |caller, reply| {
+                Request::RevokeOf(caller, Uid(uid), which, reply)
+            })
+            .await
     }
 
     /// Reads the policy anew, as SIGHUP does. A broken one changes nothing, and the error lists
@@ -348,7 +258,8 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), Refused> {
-        self.ask_as_admin(&header, bus, Action::Reload, Request::Reload)
+        self.desk
+            .ask_as_admin(&header, bus, Action::Reload, Request::Reload)
             .await
     }
 
@@ -361,7 +272,7 @@ impl Agent {
         #[zbus(connection)] bus: &Connection,
         about: AboutDict,
     ) -> Result<(), Refused> {
-        let call = self.identify(&header, bus).await?;
+        let call = self.desk.identify(&header, bus).await?;
         self.check_group(&call, bus).await?;
         let (name, uid) = (call.sender.clone(), call.caller.uid);
         tracing::info!(%uid, prompter = %name, places = ?about.places, "a prompter has come");
@@ -386,7 +297,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), Refused> {
-        let call = self.identify(&header, bus).await?;
+        let call = self.desk.identify(&header, bus).await?;
         self.prompters.forget(call.sender.as_str());
         Ok(())
     }
@@ -398,7 +309,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<PrompterDict>, Refused> {
-        let caller = self.identify(&header, bus).await?.caller;
+        let caller = self.desk.identify(&header, bus).await?.caller;
         let whose = (!caller.is_admin()).then_some(caller.uid);
         let views = self.prompters.views(whose);
         Ok(views.into_iter().map(Into::into).collect())
@@ -413,7 +324,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), Refused> {
-        let call = self.identify(&header, bus).await?;
+        let call = self.desk.identify(&header, bus).await?;
         let (reply, room) = oneshot::channel();
         let (name, uid) = (call.sender.clone(), call.caller.uid);
         self.order(Order::Watch(name, uid, reply)).await?;
@@ -430,7 +341,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), Refused> {
-        let call = self.identify(&header, bus).await?;
+        let call = self.desk.identify(&header, bus).await?;
         self.order(Order::Unwatch(call.sender.clone())).await
     }
 
@@ -478,15 +389,7 @@ impl Agent {
         uid: u32,
     ) -> Result<EnrollmentDict, Refused> {
         let begin = |caller, reply| Request::EnrollBegin(caller, Uid(uid), reply);
-        // The caller's own takes no administrator; whether one may is the agent's to say.
-        let own = self.identify(&header, bus).await?.caller.uid == Uid(uid);
-        let enrollment = match own {
-            true => self.ask(&header, bus, begin).await?,
-            false => {
-                self.ask_as_admin(&header, bus, Action::EnrollOthers, begin)
-                    .await?
-            }
-        };
+        let enrollment = self.desk.ask_about(&header, bus, Uid(uid), begin).await?;
         Ok(enrollment.into())
     }
 
@@ -501,14 +404,7 @@ impl Agent {
     ) -> Result<AnswerDict, Refused> {
         let code = bounded(code)?;
         let confirm = |caller, reply| Request::EnrollConfirm(caller, Uid(uid), code, reply);
-        let own = self.identify(&header, bus).await?.caller.uid == Uid(uid);
-        let answer = match own {
-            true => self.ask(&header, bus, confirm).await?,
-            false => {
-                self.ask_as_admin(&header, bus, Action::EnrollOthers, confirm)
-                    .await?
-            }
-        };
+        let answer = self.desk.ask_about(&header, bus, Uid(uid), confirm).await?;
         Ok(answer.into())
     }
 
@@ -519,7 +415,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<DecisionDict>, Refused> {
-        let decisions = self.ask(&header, bus, Request::Recent).await?;
+        let decisions = self.desk.ask(&header, bus, Request::Recent).await?;
         Ok(decisions.into_iter().map(Into::into).collect())
     }
 
@@ -530,7 +426,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<Vec<ElevationDict>, Refused> {
-        let elevations = self.ask(&header, bus, Request::Elevations).await?;
+        let elevations = self.desk.ask(&header, bus, Request::Elevations).await?;
         Ok(elevations.into_iter().map(Into::into).collect())
     }
 }
@@ -544,14 +440,6 @@ pub(super) fn bounded(code: &str) -> Result<Zeroizing<String>, Refused> {
         )));
     }
     Ok(Zeroizing::new(code.to_owned()))
-}
-
-fn unidentified(why: &str) -> Refused {
-    Refused::Unidentified(format!("the bus doesn't say who you are: {why}"))
-}
-
-fn stopping() -> Refused {
-    Refused::Stopping("stiled is about to end; try again in a moment".to_owned())
 }
 
 /// The codes that calls with these bodies would hand on: `Answer` (`ts`) and `EnrollConfirm`
@@ -616,7 +504,12 @@ mod tests {
     fn the_packaged_description_is_that_of_the_agent() {
         let (requests, _requests) = mpsc::channel(1);
         let (orders, _orders) = mpsc::channel(1);
-        let agent = Agent::new(requests, Prompters::default(), orders, String::new());
+        let agent = Agent::new(
+            Desk::new(requests),
+            Prompters::default(),
+            orders,
+            String::new(),
+        );
         testing::is_as_packaged("org.stile.Agent1", &agent);
     }
 }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts what is under way for each `K`. A key without any takes no memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct InFlight<K: Eq + Hash + Clone> {
     most: u32,
     counts: Arc<Mutex<HashMap<K, u32>>>,

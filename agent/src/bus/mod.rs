@@ -6,6 +6,8 @@
 //! nobody can answer then, so what is held runs into its time limit (promise S4).
 
 mod client;
+mod desk;
+mod factors;
 mod interface;
 mod limit;
 mod logind;
@@ -33,6 +35,8 @@ use crate::service;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use interface::fuzz_codes;
 
+use desk::Desk;
+use factors::Factors;
 use interface::Agent;
 #[cfg(test)]
 pub(crate) use interface::testing as interface_testing;
@@ -131,8 +135,10 @@ pub async fn serve_at(
 ) -> Result<BusService, BusError> {
     let prompters = Prompters::default();
     let (orders_in, orders) = mpsc::channel(64);
+    let desk = Desk::new(requests.clone());
+    let factors = Factors::new(desk.clone());
     let agent = Agent::new(
-        requests.clone(),
+        desk,
         prompters.clone(),
         orders_in,
         settings.prompt_group.clone(),
@@ -142,6 +148,7 @@ pub async fn serve_at(
     // name from another stiled, and let others take it from us.
     let builder = Builder::address(address)
         .serve_at(PATH, agent)
+        .serve_at(PATH, factors)
         .allow_name_replacements(false)
         .replace_existing_names(false)
         .name(NAME);

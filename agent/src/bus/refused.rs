@@ -22,6 +22,14 @@ pub enum Refused {
     NotEnrolled(String),
     /// [`Refusal::AlreadyEnrolled`].
     AlreadyEnrolled(String),
+    /// [`Refusal::NeedsCode`].
+    NeedsCode(String),
+    /// [`Refusal::WrongCode`].
+    WrongCode(String),
+    /// [`Refusal::Throttled`].
+    Throttled(String),
+    /// [`Refusal::BadFactor`].
+    BadFactor(String),
     /// [`Refusal::Locked`].
     Locked(String),
     /// [`Refusal::NoEnrollment`].
@@ -61,8 +69,12 @@ impl From<Refusal> for Refused {
         match refusal {
             Refusal::NoSuchChallenge => Self::NoSuchChallenge(text),
             Refusal::NoSuchGrant => Self::NoSuchGrant(text),
-            Refusal::NotEnrolled => Self::NotEnrolled(text),
+            Refusal::NotEnrolled | Refusal::NoRecoveryCodes => Self::NotEnrolled(text),
             Refusal::AlreadyEnrolled(_) => Self::AlreadyEnrolled(text),
+            Refusal::NeedsCode => Self::NeedsCode(text),
+            Refusal::WrongCode { .. } => Self::WrongCode(text),
+            Refusal::Throttled { .. } => Self::Throttled(text),
+            Refusal::BadFactor(_) => Self::BadFactor(text),
             Refusal::Locked => Self::Locked(text),
             Refusal::NoEnrollment => Self::NoEnrollment(text),
             Refusal::CannotEnroll(_) => Self::CannotEnroll(text),
@@ -85,6 +97,10 @@ impl fmt::Display for Refused {
             | Self::NoSuchGrant(text)
             | Self::NotEnrolled(text)
             | Self::AlreadyEnrolled(text)
+            | Self::NeedsCode(text)
+            | Self::WrongCode(text)
+            | Self::Throttled(text)
+            | Self::BadFactor(text)
             | Self::Locked(text)
             | Self::NoEnrollment(text)
             | Self::CannotEnroll(text)

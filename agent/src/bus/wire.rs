@@ -12,10 +12,6 @@ use crate::service::{
     Answer, ChallengeView, Enrollment, GrantView, PrompterView, RealmView, StatusView,
 };
 
-mod views;
-
-pub(super) use views::{DecisionDict, ElevationDict};
-
 /// A dictionary on the bus with the fields of a view. Ids are numbers there.
 macro_rules! dict {
     (
@@ -52,6 +48,12 @@ macro_rules! dict {
         }
     };
 }
+
+mod factors;
+mod views;
+
+pub(super) use factors::{CodeTestDict, FactorDict, ImportDict, WishDict, import_of, wish_of};
+pub(super) use views::{DecisionDict, ElevationDict};
 
 dict! {
     /// [`StatusView`] on the bus.

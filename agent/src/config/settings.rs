@@ -12,6 +12,7 @@ use super::collect::Findings;
 use super::diagnostics::Diagnostics;
 use super::read::{Trust, read_text};
 use super::table::{Table, Value, parse};
+use crate::ledger::{LOCK_AFTER, MOST_FAILURES};
 
 /// Where the login uids of this host are defined (login.defs(5)).
 const LOGIN_DEFS: &str = "/etc/login.defs";
@@ -37,6 +38,10 @@ const MAX_ISSUER: usize = 64;
 const DEFAULT_PROMPTS: u32 = 120;
 const MAX_PROMPTS: u32 = 100_000;
 
+/// After how many wrong answers a user may be locked out: people mistype, and NIST SP 800-63B-4
+/// 3.2.2 knows no more than a hundred.
+const LOCK_LIMITS: std::ops::RangeInclusive<u32> = 5..=MOST_FAILURES;
+
 /// Longest name of a group (useradd(8)).
 const MAX_GROUP: usize = 32;
 
@@ -56,6 +61,8 @@ pub struct Settings {
     pub self_enroll: bool,
     /// Whether a user's terminal is told that a connection waits.
     pub terminal_notice: bool,
+    /// After how many wrong answers in a row a user is locked out of a factor.
+    pub lock_after: u32,
     /// How many challenges one user may be asked within an hour; further connections are refused.
     pub prompts_per_hour: usize,
     /// The group that the genuine `stile-prompt` runs as, and nobody is a member of.
@@ -124,6 +131,10 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         Some(value) => value.integer_in(1..=MAX_PROMPTS, "number of prompts", findings),
         None => Some(DEFAULT_PROMPTS),
     };
+    let lock_after = match table.take("lock_after") {
+        Some(value) => value.integer_in(LOCK_LIMITS, "number of wrong answers", findings),
+        None => Some(LOCK_AFTER),
+    };
     let prompt_group = match table.take("prompt_group") {
         Some(value) => group_name(&value, findings),
         None => Some("stile-prompt".to_owned()),
@@ -146,6 +157,7 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         bpffs: bpffs?,
         state_dir: state_dir?,
         self_enroll: self_enroll?,
+        lock_after: lock_after?,
         terminal_notice: terminal_notice?,
         prompts_per_hour: usize::try_from(prompts_per_hour?).ok()?,
         prompt_group: prompt_group?,

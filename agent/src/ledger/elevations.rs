@@ -183,6 +183,18 @@ impl Ledger {
     }
 }
 
+/// Everybody's elevations, of every boot.
+pub(super) fn all(
+    table: &impl ReadableTable<(u32, u64), &'static [u8]>,
+) -> Result<Vec<StoredElevation>, Fault> {
+    let mut found = Vec::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        found.push(stored(key.value(), value.value())?);
+    }
+    Ok(found)
+}
+
 /// Stores an elevation under a fresh id.
 pub(super) fn insert(txn: &WriteTransaction, new: &NewElevation) -> Result<ElevationId, Fault> {
     let id = ids::advance(&mut txn.open_table(COUNTERS)?, NEXT_ELEVATION, 1)?;

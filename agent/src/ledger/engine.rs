@@ -15,8 +15,12 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::LedgerError;
-use super::tables::{COUNTERS, ELEVATIONS, FAILURES, META, SCHEMA, SCHEMA_KEY, STEPS, TOTP};
+use super::tables::{
+    COUNTERS, DEVICES, ELEVATIONS, FAILURES, META, RECOVERY, SCHEMA, SCHEMA_KEY, SEALING, STEPS,
+};
 
+/// The oldest schema that can be brought up to date.
+const OLDEST: u64 = 1;
 /// Memory for pages: what lies at the top of the trees of some thousand users.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -55,15 +59,15 @@ engine_fault!(
 );
 
 impl Engine {
-    /// Opens a ledger that is there.
-    pub(super) fn open(path: &Path, file: File) -> Result<Self, LedgerError> {
+    /// Opens a ledger that is there, and tells its schema.
+    pub(super) fn open(path: &Path, file: File) -> Result<(Self, u64), LedgerError> {
         // The engine would take an empty file for a new one, and all used codes be forgotten.
         if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             return Err(no_ledger(path, "it is empty"));
         }
         let engine = Self::start(path, file)?;
         match engine.schema()? {
-            Some(SCHEMA) => Ok(engine),
+            Some(known) if (OLDEST..=SCHEMA).contains(&known) => Ok((engine, known)),
             None => Err(no_ledger(path, "it has no schema version")),
             Some(found) => Err(LedgerError::NewerSchema {
                 path: path.to_owned(),
@@ -74,9 +78,17 @@ impl Engine {
     }
 
     /// Makes a ledger in an empty file.
-    pub(super) fn make(path: &Path, file: File) -> Result<Self, LedgerError> {
+    /// `fill` writes what is in it from the start.
+    pub(super) fn make(
+        path: &Path,
+        file: File,
+        fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+    ) -> Result<Self, LedgerError> {
         let engine = Self::start(path, file)?;
-        engine.write("make its tables", create_tables)?;
+        engine.write("make its tables", |txn| {
+            create_tables(txn)?;
+            fill(txn)
+        })?;
         Ok(engine)
     }
 
@@ -181,8 +193,10 @@ fn no_ledger(path: &Path, why: &str) -> LedgerError {
 }
 
 fn create_tables(txn: &WriteTransaction) -> Result<(), Fault> {
-    txn.open_table(TOTP)?;
+    txn.open_table(SEALING)?;
+    txn.open_table(DEVICES)?;
     txn.open_table(STEPS)?;
+    txn.open_table(RECOVERY)?;
     txn.open_table(FAILURES)?;
     txn.open_table(ELEVATIONS)?;
     txn.open_table(COUNTERS)?;

@@ -51,6 +51,58 @@ pub enum LedgerError {
         /// What the engine says.
         cause: Box<redb::Error>,
     },
+    /// There is no key to open the secrets with.
+    #[error(
+        "the ledger's secrets are sealed, and there is no key: neither the credential \
+         \"stile-key\" nor {}; restore it, or move the ledger away to start afresh: then every \
+         user has to enroll again",
+        file.display()
+    )]
+    NoKey {
+        /// Where it would lie without a credential.
+        file: PathBuf,
+    },
+    /// The key is another one.
+    #[error(
+        "the ledger's secrets are sealed with another key than that of {source_of_key}; restore \
+         that key (as credential \"stile-key-previous\", if it is being replaced)"
+    )]
+    WrongKey {
+        /// What was tried.
+        source_of_key: String,
+    },
+    /// What should be a key is none.
+    #[error(
+        "{} is no key: it has {bytes} bytes; a key is 32 random bytes, or 64 hex digits",
+        path.display()
+    )]
+    BadKey {
+        /// What was read.
+        path: PathBuf,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A ledger without the key that seals its secrets.
+    #[error("the ledger has no data key: it is damaged; restore a backup")]
+    NoDataKey,
+    /// The kernel gave no random numbers.
+    #[error("no secret can be made or sealed: {cause}")]
+    Random {
+        /// Why not.
+        cause: String,
+    },
+    /// Too many devices.
+    #[error("there are {} devices already; remove one first", super::MAX_DEVICES)]
+    TooManyDevices,
+    /// Two devices of one name.
+    #[error("there is a device called {name:?} already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The user has no such device.
+    #[error("no such device of yours; `stile factor list` shows them")]
+    NoSuchDevice,
     /// Not tried, because an earlier operation failed.
     #[error("the ledger is out of use since an earlier error: {first}")]
     Failed {

@@ -6,27 +6,59 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::engine::Engine;
+use redb::WriteTransaction;
+
+use super::engine::{Engine, Fault};
+use super::keys::KeyPlaces;
 use super::private::{self, failed};
-use super::{FILE_NAME, LedgerError};
+use super::sealing::{self, Opened};
+use super::tables::SCHEMA;
+use super::{FILE_NAME, LedgerError, migrate};
 
 const UNFINISHED: &str = "ledger.redb.new";
 
 /// Opens the ledger in a private directory; makes it if there is none.
-pub(super) fn open_or_make(dir: &Path) -> Result<Engine, LedgerError> {
+pub(super) fn open_or_make(places: &KeyPlaces) -> Result<(Engine, Opened), LedgerError> {
+    let dir = &places.state;
     let path = dir.join(FILE_NAME);
     if let Some(file) = private::open_existing(&path)? {
-        return Engine::open(&path, file);
+        return open(places, &path, file);
     }
     let _lock = lock(dir)?;
     // Another process may have made it just before.
     match private::open_existing(&path)? {
-        Some(file) => Engine::open(&path, file),
-        None => make(dir, &path),
+        Some(file) => open(places, &path, file),
+        None => {
+            let (opened, store_key) = sealing::begin(places)?;
+            Ok((make(dir, store_key)?, opened))
+        }
     }
 }
 
-fn make(dir: &Path, path: &Path) -> Result<Engine, LedgerError> {
+fn open(places: &KeyPlaces, path: &Path, file: File) -> Result<(Engine, Opened), LedgerError> {
+    let mut old_file = file.try_clone().map_err(failed("open", path))?;
+    let (engine, schema) = Engine::open(path, file)?;
+    if schema == SCHEMA {
+        let opened = sealing::open(&engine, places)?;
+        return Ok((engine, opened));
+    }
+    let old = migrate::read(&engine)?;
+    let (opened, store_key) = sealing::begin(places)?;
+    let new = make(&places.state, |txn| {
+        store_key(txn)?;
+        old.write(txn, &opened.sealer)
+    })?;
+    drop(engine);
+    // The secrets of the old file were in plain text.
+    migrate::wipe(&mut old_file).map_err(failed("wipe", path))?;
+    Ok((new, opened))
+}
+
+fn make(
+    dir: &Path,
+    fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<Engine, LedgerError> {
+    let path = dir.join(FILE_NAME);
     let unfinished = dir.join(UNFINISHED);
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -34,8 +66,8 @@ fn make(dir: &Path, path: &Path) -> Result<Engine, LedgerError> {
         }
         _ => {}
     }
-    let engine = Engine::make(&unfinished, private::open_file(&unfinished)?)?;
-    fs::rename(&unfinished, path).map_err(failed("rename", &unfinished))?;
+    let engine = Engine::make(&unfinished, private::open_file(&unfinished)?, fill)?;
+    fs::rename(&unfinished, &path).map_err(failed("rename", &unfinished))?;
     private::sync_dir(dir)?;
     Ok(engine)
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+mod devices;
 mod failures;
 mod opening;
+mod recovery;
+mod sealing;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -55,7 +58,7 @@ impl Fixture {
     fn consume(&self, uid: Uid, step: u64) -> Option<ElevationId> {
         match self
             .ledger()
-            .consume_step(TotpStep(step), &new(uid, 0), &[])
+            .consume_step(&print(), TotpStep(step), &new(uid, 0), &[])
         {
             Ok(StepOutcome::Consumed { elevation, .. }) => Some(elevation),
             Ok(StepOutcome::Replayed(_)) => None,
@@ -68,7 +71,7 @@ impl Fixture {
         for _ in 0..times {
             last = Some(
                 self.ledger()
-                    .record_failure(uid, boot_time(seconds), &boot())
+                    .record_failure(uid, &Factor::Totp, boot_time(seconds), &boot())
                     .unwrap(),
             );
         }
@@ -77,8 +80,22 @@ impl Fixture {
 
     fn throttle(&self, uid: Uid, seconds: u64, boot: &BootId) -> Throttle {
         self.ledger()
-            .throttle(uid, boot_time(seconds), boot)
+            .throttle(uid, &Factor::Totp, boot_time(seconds), boot)
             .unwrap()
+    }
+}
+
+/// What the ledger knows the secret of the tests by.
+fn print() -> SecretPrint {
+    TotpSecret::new(SECRET).print()
+}
+
+/// A device with that secret.
+fn phone(name: &str) -> NewDevice {
+    NewDevice {
+        name: name.to_owned(),
+        secret: TotpSecret::new(SECRET),
+        parameters: TotpParameters::default(),
     }
 }
 
@@ -120,7 +137,7 @@ fn a_step_is_accepted_once_and_an_earlier_one_never() {
     assert!(fixture.consume(ALICE, 10).is_none());
     assert!(fixture.consume(ALICE, 11).is_some());
     assert_eq!(
-        fixture.ledger().last_step(ALICE).unwrap(),
+        fixture.ledger().last_step(ALICE, &print()).unwrap(),
         Some(TotpStep(11))
     );
 }
@@ -159,15 +176,21 @@ fn the_code_that_confirms_a_secret_is_used_up() {
     let mut fixture = Fixture::new();
     fixture
         .ledger()
-        .enroll(ALICE, &TotpSecret::new(SECRET), TotpStep(40), WallTime(1))
+        .enroll(
+            ALICE,
+            &phone("phone"),
+            Some(TotpStep(40)),
+            WallTime(1),
+            false,
+        )
         .unwrap();
     fixture.reopen();
     let ledger = fixture.ledger();
     assert!(ledger.is_enrolled(ALICE).unwrap());
     assert!(!ledger.is_enrolled(BOB).unwrap());
-    assert!(ledger.totp_secret(BOB).unwrap().is_none());
-    assert_eq!(ledger.enrolled_count().unwrap(), 1);
-    let secret = ledger.totp_secret(ALICE).unwrap().unwrap();
+    assert!(ledger.totp_secrets(BOB).unwrap().is_empty());
+    assert_eq!(ledger.device_count().unwrap(), 1);
+    let (_, secret) = ledger.totp_secrets(ALICE).unwrap().remove(0);
     assert_eq!(secret.as_bytes(), SECRET);
     assert_eq!(format!("{secret:?}"), "TotpSecret(REDACTED)");
     assert!(fixture.consume(ALICE, 40).is_none());
@@ -181,7 +204,7 @@ fn elevations_end_with_their_boot_their_age_or_their_revocation() {
         .map(|step| {
             let elevation = new(ALICE, step * 100);
             match ledger
-                .consume_step(TotpStep(step), &elevation, &[])
+                .consume_step(&print(), TotpStep(step), &elevation, &[])
                 .unwrap()
             {
                 StepOutcome::Consumed { elevation, .. } => elevation,
@@ -246,11 +269,13 @@ fn a_damaged_record_fails_the_request_and_not_the_ledger() {
         .engine
         .write("damage a record", |txn| {
             txn.open_table(tables::FAILURES)?
-                .insert(ALICE.0, b"{".as_slice())?;
+                .insert((ALICE.0, "totp"), b"{".as_slice())?;
             Ok(())
         })
         .unwrap();
-    let error = ledger.throttle(ALICE, boot_time(1), &boot()).unwrap_err();
+    let error = ledger
+        .throttle(ALICE, &Factor::Totp, boot_time(1), &boot())
+        .unwrap_err();
     assert!(matches!(error, LedgerError::Record { .. }), "{error}");
     assert!(error.to_string().contains("uid 1000"), "{error}");
     assert_eq!(fixture.throttle(BOB, 1, &boot()), Throttle::Open);
@@ -271,10 +296,12 @@ fn after_an_engine_error_nothing_works_until_the_ledger_is_reopened() {
     let ledger = fixture.ledger();
     let errors = [
         ledger.is_enrolled(ALICE).unwrap_err(),
-        ledger.throttle(ALICE, boot_time(0), &boot()).unwrap_err(),
+        ledger
+            .throttle(ALICE, &Factor::Totp, boot_time(0), &boot())
+            .unwrap_err(),
         ledger.next_grant_id().unwrap_err(),
         ledger
-            .consume_step(TotpStep(1), &new(ALICE, 0), &[])
+            .consume_step(&print(), TotpStep(1), &new(ALICE, 0), &[])
             .unwrap_err(),
     ];
     for error in errors {

@@ -16,7 +16,7 @@ use crate::grant::{Grant, Target, Terms};
 use crate::ids::{ChallengeId, ElevationId, GrantId, Uid};
 use crate::policy::Factor;
 use crate::service::{Answer, Caller, Refusal};
-use crate::verify::{Purpose, Verified, verify_totp};
+use crate::verify::{Purpose, Verified, factor_of, verify_code};
 
 impl Pipeline {
     /// Checks a code. A right one is used up, whatever happens afterwards.
@@ -40,8 +40,8 @@ impl Pipeline {
             return Err(Refusal::Busy);
         }
         let purpose = Purpose::new(key.realm.as_str(), &key.bound);
-        let verification = verify_totp(&mut self.ledger, subject, purpose, code, now, &self.boot);
-        match self.judged(subject, Some(id), verification, now)? {
+        let verification = verify_code(&mut self.ledger, subject, purpose, code, now, &self.boot);
+        match self.judged(subject, &factor_of(code), Some(id), verification, now)? {
             Ok(verified) => self.approve(&[id], verified, key.realm.as_str(), now),
             Err(answer) => Ok(answer),
         }
@@ -50,23 +50,25 @@ impl Pipeline {
     pub(super) fn factor_used(
         &mut self,
         uid: Uid,
+        factor: &Factor,
         outcome: FactorOutcome,
         challenge: Option<ChallengeId>,
         now: Now,
     ) -> Result<(), StageError> {
-        let used = self.factor_use(uid, outcome, challenge);
+        let used = self.factor_use(uid, factor, outcome, challenge);
         self.record(now, [Event::Factor(used)])
     }
 
     fn factor_use(
         &self,
         uid: Uid,
+        factor: &Factor,
         outcome: FactorOutcome,
         challenge: Option<ChallengeId>,
     ) -> audit::FactorUse {
         audit::FactorUse {
             subject: self.subject(uid),
-            factor: Factor::Totp,
+            factor: factor.clone(),
             outcome,
             challenge,
             elevation: None,
@@ -106,11 +108,17 @@ impl Pipeline {
         let mut events = vec![audit::FactorUse {
             elevation: elevations.first().copied(),
             realm: Some(realm.to_owned()),
-            ..self.factor_use(subject, FactorOutcome::Accepted, ids.first().copied())
+            ..self.factor_use(
+                subject,
+                verified.factor(),
+                FactorOutcome::Accepted,
+                ids.first().copied(),
+            )
         }]
         .into_iter()
         .map(Event::Factor)
         .collect::<Vec<_>>();
+        events.extend(self.recovery_alarm(subject, verified.recovery_left()));
         for challenge in &challenges {
             events.extend(self.ended(challenge, outcome, now));
         }

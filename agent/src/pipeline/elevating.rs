@@ -7,14 +7,13 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use super::{Pipeline, StageError};
-use crate::audit::FactorOutcome;
 use crate::classify::Process;
 use crate::clock::Now;
 use crate::decide::Bound;
 use crate::ids::ChallengeId;
 use crate::policy::{Realm, Scope, realms_of};
 use crate::service::{Answer, Caller, Elevate, RealmView, Refusal, seconds_up};
-use crate::verify::{Purpose, verify_totp};
+use crate::verify::{Purpose, factor_of, verify_code};
 
 /// The longest time that a user may ask for. No rule gives more.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,10 +67,11 @@ impl Pipeline {
             bound: &first,
             further: &further,
             until: limit.map(|limit| now.boot.after(limit)),
+            recovery: true,
         };
         let verification =
-            verify_totp(&mut self.ledger, caller.uid, purpose, code, now, &self.boot);
-        let verified = match self.judged(caller.uid, None, verification, now)? {
+            verify_code(&mut self.ledger, caller.uid, purpose, code, now, &self.boot);
+        let verified = match self.judged(caller.uid, &factor_of(code), None, verification, now)? {
             Ok(verified) => verified,
             Err(answer) => return Ok(answer),
         };
@@ -116,46 +116,5 @@ impl Pipeline {
         let mut bounds = realm.scopes.iter().filter_map(of_scope);
         let first = bounds.next().ok_or(Refusal::NotBeforehand)?;
         Ok((first, bounds.collect()))
-    }
-
-    /// Writes down what a code was worth. `Err` is what its user is told.
-    pub(super) fn judged(
-        &mut self,
-        subject: crate::ids::Uid,
-        challenge: Option<ChallengeId>,
-        verification: Result<crate::verify::Verification, crate::ledger::LedgerError>,
-        now: Now,
-    ) -> Result<Result<crate::verify::Verified, Answer>, Refusal> {
-        use crate::verify::Verification;
-        match verification.map_err(StageError::from)? {
-            Verification::Verified(verified) => Ok(Ok(verified)),
-            Verification::Wrong {
-                tries_left,
-                replayed,
-            } => {
-                self.history.note_failure(subject, now);
-                let outcome = if replayed {
-                    FactorOutcome::Replayed
-                } else {
-                    FactorOutcome::Wrong
-                };
-                self.factor_used(subject, outcome, challenge, now)?;
-                Ok(Err(Answer::Wrong { tries_left }))
-            }
-            Verification::Throttled { retry } => {
-                self.factor_used(subject, FactorOutcome::Throttled, challenge, now)?;
-                Ok(Err(Answer::Throttled {
-                    retry_seconds: seconds_up(retry),
-                }))
-            }
-            Verification::Locked => {
-                self.factor_used(subject, FactorOutcome::Locked, challenge, now)?;
-                Err(Refusal::Locked)
-            }
-            Verification::NotEnrolled => {
-                self.factor_used(subject, FactorOutcome::NotEnrolled, challenge, now)?;
-                Err(Refusal::NotEnrolled)
-            }
-        }
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::ids::Uid;
 use crate::policy::Factor;
 use crate::service::{Answer, Caller, Enrollment, Refusal, seconds_up};
-use crate::verify::{BeginError, EnrollOutcome};
+use crate::verify::{BeginError, EnrollOutcome, Wanted};
 
 impl Pipeline {
     pub(super) fn enroll_begin(
@@ -20,10 +20,35 @@ impl Pipeline {
         now: Now,
     ) -> Result<Enrollment, Refusal> {
         self.may_enroll(caller, uid)?;
+        // What is there already is given up: only root comes here then.
+        let name = super::factors::USUAL_NAME.to_owned();
+        let admin = caller.is_admin();
+        self.begin_enrolling(caller, uid, name, (admin, admin), now)
+    }
+
+    /// Makes a fresh secret for somebody who may have one. `alone` if it takes the place of all
+    /// others; `proven` if whoever asked has shown that they may change what is there.
+    pub(super) fn begin_enrolling(
+        &mut self,
+        caller: Caller,
+        uid: Uid,
+        name: String,
+        (alone, proven): (bool, bool),
+        now: Now,
+    ) -> Result<Enrollment, Refusal> {
+        if !caller.is_admin() && !(caller.uid == uid && self.settings.self_enroll) {
+            return Err(Refusal::NotPermitted);
+        }
         let account = self.subject_name(uid).unwrap_or_else(|| uid.to_string());
-        let begun = self
-            .enrollments
-            .begin(uid, &account, &self.settings.issuer, now);
+        let wanted = Wanted {
+            account: &account,
+            issuer: &self.settings.issuer,
+            name,
+            alone,
+            by: caller.uid,
+            proven,
+        };
+        let begun = self.enrollments.begin(uid, wanted, now);
         begun.map_err(|error| match error {
             BeginError::TooMany => Refusal::Busy,
             name => Refusal::CannotEnroll(name.to_string()),
@@ -52,17 +77,26 @@ impl Pipeline {
         code: &Zeroizing<String>,
         now: Now,
     ) -> Result<Answer, Refusal> {
-        self.may_enroll(caller, uid)?;
+        let (by, proven) = self.enrollments.begun(uid).ok_or(Refusal::NoEnrollment)?;
+        if by != caller.uid && !caller.is_admin() {
+            return Err(Refusal::NoEnrollment);
+        }
+        // Somebody may have got a factor since.
+        if !proven && self.ledger.is_enrolled(uid).map_err(StageError::from)? {
+            return Err(Refusal::AlreadyEnrolled(uid));
+        }
         let confirmed = self
             .enrollments
             .confirm(&mut self.ledger, uid, code, now, &self.boot);
-        match confirmed.map_err(StageError::from)? {
-            EnrollOutcome::Enrolled => {
+        match confirmed.map_err(super::factors::bad_factor)? {
+            EnrollOutcome::Enrolled { id, name } => {
                 info!(%uid, by = %caller.uid, "enrolled");
                 let subject = self.subject(uid);
                 let event = Event::Enrolled {
                     subject,
                     factor: Factor::Totp,
+                    device: id,
+                    name,
                     by: caller.uid,
                 };
                 self.record(now, [event])?;
@@ -72,7 +106,7 @@ impl Pipeline {
                 })
             }
             EnrollOutcome::Wrong { tries_left } => {
-                self.factor_used(uid, FactorOutcome::Wrong, None, now)?;
+                self.factor_used(uid, &Factor::Totp, FactorOutcome::Wrong, None, now)?;
                 Ok(Answer::Wrong { tries_left })
             }
             EnrollOutcome::Throttled { retry } => Ok(Answer::Throttled {

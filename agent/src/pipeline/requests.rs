@@ -65,6 +65,7 @@ impl Pipeline {
                 let answer = self.enroll_confirm(caller, uid, &code, now);
                 self.finish(reply, answer);
             }
+            Request::Factors(caller, request) => self.serve_factors(caller, request),
             Request::Recent(caller, reply) => send(reply, Ok(self.recent.visible(caller))),
             Request::Elevations(caller, reply) => {
                 let elevations = self.list_elevations(caller, now);
@@ -74,7 +75,7 @@ impl Pipeline {
     }
 
     /// Answers a request that may have met a fault, which from now on shows in the status.
-    fn finish<T>(&mut self, reply: Reply<T>, answer: Result<T, Refusal>) {
+    pub(super) fn finish<T>(&mut self, reply: Reply<T>, answer: Result<T, Refusal>) {
         let problem = match &answer {
             Err(Refusal::Storage(_)) => Some(Problem::Storage),
             Err(Refusal::Kernel(_)) => Some(Problem::Kernel),
@@ -132,7 +133,7 @@ impl Pipeline {
     }
 }
 
-fn send<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
+pub(super) fn send<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
     let _ = reply.send(answer);
 }
 

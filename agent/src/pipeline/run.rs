@@ -21,7 +21,7 @@ use crate::config::Settings;
 use crate::grant::Grants;
 use crate::history::History;
 use crate::kernel::{Gate, GateOptions, SystemProbe, preflight};
-use crate::ledger::{BootId, Ledger};
+use crate::ledger::{BootId, KeyPlaces, KeySource, Ledger};
 use crate::policy::{self, Remembered, SystemNames};
 use crate::sys::boot_timer::BootTimer;
 use crate::sys::cgroup::Cgroup2;
@@ -173,7 +173,15 @@ impl Pipeline {
         let sessions = super::policy::user_slice(&hierarchy, &options.cgroup);
         let logins = Logins::new(sessions.clone());
         let classifier = Classifier::new(ProcFs::default(), sessions);
-        let ledger = Ledger::open(&settings.state_dir)?;
+        let mut ledger = Ledger::open_with(&KeyPlaces::of_process(&settings.state_dir))?;
+        ledger.lock_after(settings.lock_after);
+        if let KeySource::File(path) = ledger.key_source() {
+            warn!(
+                "the secrets of factors are sealed with {}, which lies on the same disk; give \
+                 stiled a credential (docs/factors.md) to protect backups as well",
+                path.display()
+            );
+        }
         let now = clock::now();
         let boot = clock::boot_id().map_err(|error| system("the boot id", error))?;
         let boot = BootId::from(boot);

@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 
 use super::totp;
 use crate::clock::{BootTime, Now};
-use crate::ids::Uid;
-use crate::ledger::{BootId, Ledger, LedgerError, Throttle, TotpSecret};
+use crate::ids::{DeviceId, Uid};
+use crate::ledger::{BootId, Ledger, LedgerError, NewDevice, Throttle, TotpParameters, TotpSecret};
+use crate::policy::Factor;
 use crate::service::{Enrollment, seconds_up};
 
 /// How long a fresh secret waits for its first code.
@@ -29,7 +30,10 @@ pub struct Enrollments {
 
 #[derive(Debug)]
 struct Pending {
-    secret: TotpSecret,
+    device: NewDevice,
+    alone: bool,
+    by: Uid,
+    proven: bool,
     until: BootTime,
     wrong: u32,
 }
@@ -38,8 +42,13 @@ struct Pending {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum EnrollOutcome {
-    /// Right: the secret is stored, and this code is used up.
-    Enrolled,
+    /// Right: the device is stored, and this code is used up.
+    Enrolled {
+        /// The device.
+        id: DeviceId,
+        /// Its name.
+        name: String,
+    },
     /// Not right; counted like any other wrong code.
     Wrong {
         /// Tries left before the next one has to wait, or before the secret is dropped.
@@ -79,17 +88,46 @@ pub enum BeginError {
     },
 }
 
+/// What somebody wants to enroll.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The account that the authenticator app shows; without a colon.
+    pub account: &'a str,
+    /// The issuer that it shows; without a colon.
+    pub issuer: &'a str,
+    /// What the device shall be called here.
+    pub name: String,
+    /// True if it takes the place of all others.
+    pub alone: bool,
+    /// Who wants it.
+    pub by: Uid,
+    /// True if they have shown that they may change what is there: with a code, or because they
+    /// are an administrator.
+    pub proven: bool,
+}
+
+/// Longest name of a device, in characters.
+pub const MAX_NAME: usize = 40;
+
+/// The name of a device as it is kept. `None` if it can't be shown: it is empty, too long, or has
+/// control characters.
+#[must_use]
+pub fn checked_name(text: &str) -> Option<String> {
+    let name = text.trim();
+    let length = name.chars().count();
+    let shown = (1..=MAX_NAME).contains(&length) && !name.contains(char::is_control);
+    shown.then(|| name.to_owned())
+}
+
 impl Enrollments {
-    /// Makes a fresh 160-bit secret for `uid` and forgets one that was pending. `account` and
-    /// `issuer` are what the authenticator app shows; neither may contain a colon.
+    /// Makes a fresh 160-bit secret for `uid` and forgets one that was pending.
     ///
     /// # Errors
     /// If too many are under way, or a name can't be shown.
     pub fn begin(
         &mut self,
         uid: Uid,
-        account: &str,
-        issuer: &str,
+        wanted: Wanted<'_>,
         now: Now,
     ) -> Result<Enrollment, BeginError> {
         self.pending.retain(|_, pending| now.boot < pending.until);
@@ -99,21 +137,29 @@ impl Enrollments {
         }
         let generated = Secret::generate();
         let secret = TotpSecret::new(generated.as_bytes());
-        let url = totp::builder(&secret)
-            .with_account_name(account)
-            .with_issuer(Some(issuer))
+        let parameters = TotpParameters::default();
+        let url = totp::builder(&secret, parameters)
+            .with_account_name(wanted.account)
+            .with_issuer(Some(wanted.issuer))
             .build()
             .and_then(|totp| totp.to_url())
             .map_err(|cause| BeginError::Name {
-                account: account.to_owned(),
-                issuer: issuer.to_owned(),
+                account: wanted.account.to_owned(),
+                issuer: wanted.issuer.to_owned(),
                 cause: cause.to_string(),
             })?;
         let until = now.boot.after(PENDING_LIFETIME);
         self.pending.insert(
             uid,
             Pending {
-                secret,
+                device: NewDevice {
+                    name: wanted.name,
+                    secret,
+                    parameters,
+                },
+                alone: wanted.alone,
+                by: wanted.by,
+                proven: wanted.proven,
                 until,
                 wrong: 0,
             },
@@ -125,9 +171,16 @@ impl Enrollments {
         })
     }
 
+    /// Who has begun to enroll this user, and whether they have shown that they may.
+    #[must_use]
+    pub fn begun(&self, uid: Uid) -> Option<(Uid, bool)> {
+        let pending = self.pending.get(&uid)?;
+        Some((pending.by, pending.proven))
+    }
+
     /// Checks the first code of `uid`'s fresh secret, and stores the secret if it is right.
     ///
-    /// Wrong codes count and wait like those of [`super::verify_totp`], so that enrolling is no
+    /// Wrong codes count and wait like those of [`super::verify_code`], so that enrolling is no
     /// way around the throttle; a right one doesn't reset the count (promise S5).
     ///
     /// # Errors
@@ -144,17 +197,20 @@ impl Enrollments {
         let Some(pending) = self.pending.get_mut(&uid) else {
             return Ok(EnrollOutcome::NoEnrollment);
         };
-        match ledger.throttle(uid, now.boot, boot)? {
+        match ledger.throttle(uid, &Factor::Totp, now.boot, boot)? {
             Throttle::Open => {}
             Throttle::Wait(retry) => return Ok(EnrollOutcome::Throttled { retry }),
             Throttle::Locked => return Ok(EnrollOutcome::Locked),
         }
-        if let Some(step) = totp::matching_step(uid, &pending.secret, code, now)? {
-            ledger.enroll(uid, &pending.secret, step, now.wall)?;
+        let device = &pending.device;
+        let step = totp::matching_step(uid, &device.secret, device.parameters, code, now)?;
+        if let Some(step) = step {
+            let id = ledger.enroll(uid, device, Some(step), now.wall, pending.alone)?;
+            let name = device.name.clone();
             self.pending.remove(&uid);
-            return Ok(EnrollOutcome::Enrolled);
+            return Ok(EnrollOutcome::Enrolled { id, name });
         }
-        let failures = ledger.record_failure(uid, now.boot, boot)?;
+        let failures = ledger.record_failure(uid, &Factor::Totp, now.boot, boot)?;
         pending.wrong += 1;
         if pending.wrong >= MAX_WRONG_CODES {
             self.pending.remove(&uid);

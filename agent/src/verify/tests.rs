@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 mod enrolling;
+mod owning;
 
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use super::*;
 use crate::clock::{BootTime, Now, WallTime};
 use crate::decide::Bound;
 use crate::ids::Uid;
-use crate::ledger::{BootId, FIRST_WAIT, LOCK_AFTER, Ledger, LedgerError, TotpSecret, TotpStep};
+use crate::ledger::{
+    BootId, FIRST_WAIT, LOCK_AFTER, Ledger, LedgerError, NewDevice, TotpParameters, TotpSecret,
+    TotpStep,
+};
 use crate::policy::Factor;
 use crate::service::Enrollment;
 
@@ -32,12 +36,7 @@ impl Fixture {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(&dir.path().join("state")).unwrap();
         ledger
-            .enroll(
-                ALICE,
-                &TotpSecret::new(RFC_SECRET),
-                TotpStep(0),
-                WallTime(0),
-            )
+            .enroll(ALICE, &phone(), Some(TotpStep(0)), WallTime(0), false)
             .unwrap();
         Self {
             _dir: dir,
@@ -47,7 +46,7 @@ impl Fixture {
     }
 
     fn verify(&mut self, uid: Uid, code: &str, seconds: u64) -> Verification {
-        verify_totp(
+        verify_code(
             &mut self.ledger,
             uid,
             Purpose::new("prod", &Bound::User),
@@ -64,7 +63,7 @@ impl Fixture {
 
     fn begin(&mut self, uid: Uid, seconds: u64) -> Enrollment {
         self.enrollments
-            .begin(uid, "alice@web01", "stile web01", at(seconds))
+            .begin(uid, wanted(uid), at(seconds))
             .unwrap()
     }
 
@@ -72,6 +71,26 @@ impl Fixture {
         self.enrollments
             .confirm(&mut self.ledger, uid, code, at(seconds), &boot())
             .unwrap()
+    }
+}
+
+/// A device with the RFC's secret.
+fn phone() -> NewDevice {
+    NewDevice {
+        name: "phone".to_owned(),
+        secret: TotpSecret::new(RFC_SECRET),
+        parameters: TotpParameters::default(),
+    }
+}
+
+fn wanted(uid: Uid) -> Wanted<'static> {
+    Wanted {
+        account: "alice@web01",
+        issuer: "stile web01",
+        name: "new phone".to_owned(),
+        alone: true,
+        by: uid,
+        proven: true,
     }
 }
 
@@ -131,7 +150,7 @@ fn the_vectors_of_rfc_6238_are_accepted() {
             boot: BootTime(0),
             wall: WallTime(nanos),
         };
-        let outcome = verify_totp(
+        let outcome = verify_code(
             &mut fixture.ledger,
             ALICE,
             Purpose::new("prod", &Bound::User),
@@ -209,16 +228,16 @@ fn spaces_and_dashes_in_a_code_are_passed_over_and_nothing_else_is() {
     for text in [
         format!("{left} {right}"),
         format!(" {left}-{right} "),
+        format!("{left}\u{a0}{right}\n"),
         digits.chars().flat_map(|c| [c, ' ']).collect(),
     ] {
         assert!(Fixture::new().accepts(&text, START), "{text:?}");
     }
     for text in [
         String::new(),
-        format!("{left}\u{a0}{right}"),
         format!("+{digits}"),
         format!("{digits}0"),
-        format!("{left}\n{right}"),
+        format!("{left}.{right}"),
         format!("{digits}{}", " ".repeat(100)),
         digits
             .chars()
@@ -264,7 +283,7 @@ fn a_locked_user_stays_out_with_the_right_code() {
     for _ in 0..LOCK_AFTER {
         fixture
             .ledger
-            .record_failure(ALICE, at(START).boot, &boot())
+            .record_failure(ALICE, &Factor::Totp, at(START).boot, &boot())
             .unwrap();
     }
     let later = START + 100_000;
@@ -295,11 +314,15 @@ fn a_user_without_a_secret_is_told_so() {
 #[test]
 fn a_stored_secret_that_is_too_short_is_an_error() {
     let mut fixture = Fixture::new();
+    let short = NewDevice {
+        secret: TotpSecret::new(b"short"),
+        ..phone()
+    };
     fixture
         .ledger
-        .enroll(BOB, &TotpSecret::new(b"short"), TotpStep(0), WallTime(0))
+        .enroll(BOB, &short, None, WallTime(0), false)
         .unwrap();
-    let error = verify_totp(
+    let error = verify_code(
         &mut fixture.ledger,
         BOB,
         Purpose::new("prod", &Bound::User),

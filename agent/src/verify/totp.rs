@@ -1,230 +1,142 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Time-based one-time codes (RFC 6238): SHA-1, 6 digits, 30 seconds, one step of skew. Most
-//! authenticator apps know nothing else, and some silently ignore what asks for more.
+//! Time-based one-time codes (RFC 6238), with one step of skew. Phones get SHA-1, 6 digits, 30
+//! seconds: most authenticator apps know nothing else, and some silently ignore what asks for
+//! more. Imported hardware tokens may have other parameters.
 
-use std::time::Duration;
-
-use totp_rs::{Algorithm, Builder, Secret, Totp};
+use totp_rs::{Algorithm, Builder, Secret};
 use zeroize::Zeroizing;
 
-use crate::clock::{BootTime, Now};
-use crate::decide::Bound;
-use crate::ids::{ElevationId, Uid};
+use crate::clock::Now;
+use crate::ids::Uid;
 use crate::ledger::{
-    BootId, Ledger, LedgerError, NewElevation, StepOutcome, Throttle, TotpSecret, TotpStep,
+    Device, Ledger, LedgerError, SecretPrint, TotpAlgorithm, TotpParameters, TotpSecret, TotpStep,
 };
-use crate::policy::{Assurance, Factor};
 
-/// Longest text that is looked at as a code; six digits and any grouping fit well.
-const MAX_CODE_TEXT: usize = 32;
+/// Longest text that is looked at as a code; eight digits and any grouping fit well.
+const MAX_CODE_TEXT: usize = 64;
+/// Steps of skew that are let pass, before and after now.
+const SKEW: u16 = 1;
+/// Steps that a test of a device looks at, before and after now.
+const WIDE_SKEW: u16 = 20;
 
-/// Proof that a user passed a factor just now. Not `Clone`: one proof, one use.
-///
-/// Only [`verify_totp`] makes one, and only after the ledger recorded the code as used.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Verified {
+/// A right code: whose device made it, and when.
+pub(super) struct Match {
+    pub(super) device: Device,
+    pub(super) print: SecretPrint,
+    pub(super) step: TotpStep,
+}
+
+impl Match {
+    /// How many steps the device's clock is ahead of ours; negative if it is behind.
+    pub(super) fn steps_ahead(&self, now: Now) -> i64 {
+        let ours = now.wall.seconds() / self.device.parameters.period;
+        i64::try_from(self.step.0)
+            .unwrap_or(i64::MAX)
+            .saturating_sub_unsigned(ours)
+    }
+
+    /// True if a code of this step is taken.
+    pub(super) fn is_near(&self, now: Now) -> bool {
+        self.steps_ahead(now).unsigned_abs() <= u64::from(SKEW)
+    }
+}
+
+/// Which of the user's devices made this code. `None` for any other code.
+pub(super) fn find(
+    ledger: &Ledger,
     uid: Uid,
-    realm: String,
-    factor: Factor,
-    elevation: ElevationId,
-    further: Vec<ElevationId>,
-    proven: Now,
-    until: Option<BootTime>,
-}
-
-impl Verified {
-    fn new(elevation: ElevationId, further: Vec<ElevationId>, stored: NewElevation) -> Self {
-        Self {
-            uid: stored.uid,
-            realm: stored.realm,
-            factor: stored.factor,
-            elevation,
-            further,
-            proven: stored.proven,
-            until: stored.until,
-        }
-    }
-
-    /// Who proved it.
-    #[must_use]
-    pub fn uid(&self) -> Uid {
-        self.uid
-    }
-
-    /// The realm it was proven for.
-    #[must_use]
-    pub fn realm(&self) -> &str {
-        &self.realm
-    }
-
-    /// How.
-    #[must_use]
-    pub fn factor(&self) -> &Factor {
-        &self.factor
-    }
-
-    /// Where the ledger keeps it.
-    #[must_use]
-    pub fn elevation(&self) -> ElevationId {
-        self.elevation
-    }
-
-    /// Where the ledger keeps it for others of the user's connections.
-    #[must_use]
-    pub fn further(&self) -> &[ElevationId] {
-        &self.further
-    }
-
-    /// When.
-    #[must_use]
-    pub fn proven(&self) -> Now {
-        self.proven
-    }
-
-    /// When it ends, if sooner than rules let it.
-    #[must_use]
-    pub fn until(&self) -> Option<BootTime> {
-        self.until
-    }
-}
-
-/// What became of a code.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Verification {
-    /// Right, and used up.
-    Verified(Verified),
-    /// Not right, or used before; counted.
-    Wrong {
-        /// Tries left before the next one has to wait.
-        tries_left: u32,
-        /// It was a right code of a step that is used up. For the audit log: the person who
-        /// typed it is told only that it was wrong.
-        replayed: bool,
-    },
-    /// Not looked at and not counted: too many wrong codes.
-    Throttled {
-        /// How long until the next try.
-        retry: Duration,
-    },
-    /// Not looked at: an administrator has to unlock the user.
-    Locked,
-    /// The user has no secret.
-    NotEnrolled,
-}
-
-/// What a proof is to count for.
-#[derive(Clone, Copy, Debug)]
-pub struct Purpose<'a> {
-    /// In which realm.
-    pub realm: &'a str,
-    /// For which of the user's connections.
-    pub bound: &'a Bound,
-    /// And for which others, by the same code.
-    pub further: &'a [Bound],
-    /// When it ends, if sooner than rules let it.
-    pub until: Option<BootTime>,
-}
-
-impl<'a> Purpose<'a> {
-    /// For some of the user's connections, for as long as rules let it.
-    #[must_use]
-    pub fn new(realm: &'a str, bound: &'a Bound) -> Self {
-        Self {
-            realm,
-            bound,
-            further: &[],
-            until: None,
-        }
-    }
-}
-
-/// Checks a one-time code that `uid` gave for a purpose. ASCII spaces and dashes in it are
-/// passed over, as people type `123 456`.
-///
-/// The exclusive borrow keeps another try from slipping in between the throttle and the
-/// count. The answer is durable before it is given (promise S5).
-///
-/// # Errors
-/// If the ledger fails; then nothing is proven (promise S4).
-pub fn verify_totp(
-    ledger: &mut Ledger,
-    uid: Uid,
-    purpose: Purpose<'_>,
     code: &str,
     now: Now,
-    boot: &BootId,
-) -> Result<Verification, LedgerError> {
-    match ledger.throttle(uid, now.boot, boot)? {
-        Throttle::Open => {}
-        Throttle::Wait(retry) => return Ok(Verification::Throttled { retry }),
-        Throttle::Locked => return Ok(Verification::Locked),
+) -> Result<Option<Match>, LedgerError> {
+    search(ledger, uid, code, now, SKEW)
+}
+
+/// The same, with a device whose clock may be minutes wrong.
+pub(super) fn find_far(
+    ledger: &Ledger,
+    uid: Uid,
+    code: &str,
+    now: Now,
+) -> Result<Option<Match>, LedgerError> {
+    search(ledger, uid, code, now, WIDE_SKEW)
+}
+
+fn search(
+    ledger: &Ledger,
+    uid: Uid,
+    code: &str,
+    now: Now,
+    skew: u16,
+) -> Result<Option<Match>, LedgerError> {
+    let mut found = None;
+    // All of them are looked at, so that the time it takes tells nothing about which.
+    for (device, secret) in ledger.totp_secrets(uid)? {
+        let step = step_within(uid, &secret, device.parameters, code, now, skew)?;
+        if let Some(step) = step
+            && found.is_none()
+        {
+            let print = secret.print();
+            found = Some(Match {
+                device,
+                print,
+                step,
+            });
+        }
     }
-    let Some(secret) = ledger.totp_secret(uid)? else {
-        return Ok(Verification::NotEnrolled);
-    };
-    let Some(step) = matching_step(uid, &secret, code, now)? else {
-        let failures = ledger.record_failure(uid, now.boot, boot)?;
-        return Ok(Verification::Wrong {
-            tries_left: failures.tries_left(),
-            replayed: false,
-        });
-    };
-    let elevation = NewElevation {
-        uid,
-        realm: purpose.realm.to_owned(),
-        bound: purpose.bound.clone(),
-        factor: Factor::Totp,
-        assurance: Assurance::LOW,
-        proven: now,
-        boot: boot.clone(),
-        until: purpose.until,
-    };
-    Ok(
-        match ledger.consume_step(step, &elevation, purpose.further)? {
-            StepOutcome::Consumed {
-                elevation: id,
-                further,
-            } => Verification::Verified(Verified::new(id, further, elevation)),
-            StepOutcome::Replayed(failures) => Verification::Wrong {
-                tries_left: failures.tries_left(),
-                replayed: true,
-            },
-        },
-    )
+    Ok(found)
 }
 
 /// The step that the code belongs to: the current one, or the one before or after it.
 pub(super) fn matching_step(
     uid: Uid,
     secret: &TotpSecret,
+    parameters: TotpParameters,
     code: &str,
     now: Now,
+) -> Result<Option<TotpStep>, LedgerError> {
+    step_within(uid, secret, parameters, code, now, SKEW)
+}
+
+fn step_within(
+    uid: Uid,
+    secret: &TotpSecret,
+    parameters: TotpParameters,
+    code: &str,
+    now: Now,
+    skew: u16,
 ) -> Result<Option<TotpStep>, LedgerError> {
     if code.len() > MAX_CODE_TEXT {
         return Ok(None);
     }
-    let digits = Zeroizing::new(code.replace([' ', '-'], ""));
-    let totp = builder(secret)
+    let digits = stripped(code);
+    let totp = builder(secret, parameters)
+        .with_skew(skew)
         .build()
         .map_err(|cause| LedgerError::Record {
             object: format!("the TOTP secret of uid {uid}"),
             cause: cause.to_string(),
         })?;
-    Ok(check(&totp, &digits, now))
+    Ok(totp.check(&digits, now.wall.seconds()).map(TotpStep))
 }
 
-fn check(totp: &Totp, digits: &str, now: Now) -> Option<TotpStep> {
-    totp.check(digits, now.wall.seconds()).map(TotpStep)
+/// The code without the spaces and dashes that people type and paste: `123 456`.
+pub(super) fn stripped(code: &str) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new(String::with_capacity(code.len()));
+    digits.extend(code.chars().filter(|c| !c.is_whitespace() && *c != '-'));
+    digits
 }
 
-/// The one set of parameters that is used; `build` refuses secrets below 128 bits.
-pub(super) fn builder(secret: &TotpSecret) -> Builder {
+/// How codes are made; `build` refuses secrets below 128 bits.
+pub(super) fn builder(secret: &TotpSecret, parameters: TotpParameters) -> Builder {
+    let algorithm = match parameters.algorithm {
+        TotpAlgorithm::Sha1 => Algorithm::SHA1,
+        TotpAlgorithm::Sha256 => Algorithm::SHA256,
+        TotpAlgorithm::Sha512 => Algorithm::SHA512,
+    };
     Builder::new()
-        .with_algorithm(Algorithm::SHA1)
-        .with_digits(6)
-        .with_step_duration(30)
-        .with_skew(1)
+        .with_algorithm(algorithm)
+        .with_digits(parameters.digits)
+        .with_step_duration(parameters.period)
+        .with_skew(SKEW)
         .with_secret(Secret::from(secret.as_bytes()))
 }

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use stile::bus::{BusService, BusSettings, serve_at};
-use stile::ids::{ChallengeId, Uid};
+use stile::ids::{ChallengeId, DeviceId, Uid};
 use stile::service::{
-    Answer, Caller, ChallengeView, Enrollment, RealmView, Refusal, Request, StatusView,
+    Answer, Caller, ChallengeView, CodeTestView, Enrollment, FactorRequest, FactorView, RealmView,
+    Refusal, Request, StatusView,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -187,7 +188,68 @@ pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
             }
             Request::Recent(_, reply) => drop(reply.send(Ok(Vec::new()))),
             Request::Elevations(_, reply) => drop(reply.send(Ok(Vec::new()))),
+            Request::Factors(caller, request) => factors(caller, request),
         }
+    }
+}
+
+fn factors(caller: Caller, request: FactorRequest) {
+    match request {
+        FactorRequest::List(uid, reply) => drop(reply.send(Ok(vec![factor(uid)]))),
+        FactorRequest::Add(uid, wish, reply) => {
+            let right = wish.code.is_some_and(|code| code.as_str() == "123456");
+            let added = match right || caller.is_admin() {
+                true => enrollment(caller, uid),
+                false => Err(Refusal::NeedsCode),
+            };
+            drop(reply.send(added));
+        }
+        FactorRequest::Import(_, import, reply) => {
+            let length = import.secret.as_bytes().len() as u64;
+            drop(reply.send(Ok(DeviceId(length))));
+        }
+        FactorRequest::Rename(_, _, name, reply) => {
+            drop(reply.send(Err(Refusal::BadFactor(name))));
+        }
+        FactorRequest::Remove(_, _, code, reply) => {
+            let answer = match code.as_deref().map(String::as_str) {
+                Some("123456") => Ok(()),
+                Some(_) => Err(Refusal::WrongCode { tries_left: 1 }),
+                None => Err(Refusal::NeedsCode),
+            };
+            drop(reply.send(answer));
+        }
+        FactorRequest::Test(_, reply) => {
+            let (name, id) = ("phone".to_owned(), 3);
+            drop(reply.send(Ok(CodeTestView {
+                id,
+                name,
+                seconds_ahead: -30,
+                accepted: true,
+            })));
+        }
+        FactorRequest::Recovery(_, _, _, reply) => drop(reply.send(Ok(()))),
+        FactorRequest::Unlock(_, reply) => drop(reply.send(Ok(caller.is_admin()))),
+        FactorRequest::Export(reply) => {
+            drop(reply.send(Err(Refusal::BadFactor("damaged".to_owned()))));
+        }
+        FactorRequest::RotateKeys(reply) => drop(reply.send(Ok(4))),
+    }
+}
+
+pub(crate) fn factor(uid: Uid) -> FactorView {
+    FactorView {
+        uid,
+        factor: "totp".into(),
+        id: 3,
+        name: "phone".into(),
+        parameters: "sha1, 6 digits, 30 s".into(),
+        assurance: 1,
+        enrolled: 1_767_582_058,
+        left: 0,
+        failures: 1,
+        retry_seconds: 0,
+        locked: false,
     }
 }
 

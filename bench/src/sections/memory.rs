@@ -7,8 +7,10 @@ use anyhow::{Result, ensure};
 use stile::clock;
 use stile::decide::Bound;
 use stile::ids::Uid;
-use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
-use stile::policy::Factor;
+use stile::ledger::{
+    BootId, Ledger, NewDevice, NewElevation, StepOutcome, TotpParameters, TotpSecret, TotpStep,
+};
+use stile::policy::{Assurance, Factor};
 use stile_tests::{CrowdServer, Host, ROOT, until};
 
 use super::events::grant;
@@ -55,17 +57,23 @@ fn ledger(users: u32) -> Result<Row> {
     let (now, boot) = (clock::now(), BootId::from(clock::boot_id()?));
     for number in 0..users {
         let uid = Uid(100_000 + number);
-        ledger.enroll(uid, &TotpSecret::new(&[7; 20]), TotpStep(1), now.wall)?;
+        let phone = NewDevice {
+            name: "phone".to_owned(),
+            secret: TotpSecret::new(&[7; 20]),
+            parameters: TotpParameters::default(),
+        };
+        ledger.enroll(uid, &phone, Some(TotpStep(1)), now.wall, false)?;
         let elevation = NewElevation {
             uid,
             realm: "step-up".to_owned(),
             bound: Bound::User,
             factor: Factor::Totp,
+            assurance: Assurance::LOW,
             proven: now,
             boot: boot.clone(),
             until: None,
         };
-        let outcome = ledger.consume_step(TotpStep(2), &elevation, &[])?;
+        let outcome = ledger.consume_step(&phone.secret.print(), TotpStep(2), &elevation, &[])?;
         ensure!(
             matches!(outcome, StepOutcome::Consumed { .. }),
             "{outcome:?}"

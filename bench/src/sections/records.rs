@@ -9,8 +9,8 @@ use stile::audit::{AuditLog, Event, Record};
 use stile::clock;
 use stile::decide::Bound;
 use stile::ids::Uid;
-use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
-use stile::policy::Factor;
+use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
+use stile::policy::{Assurance, Factor};
 
 use super::held::DISK;
 use super::{Run, Section};
@@ -83,14 +83,16 @@ fn commits(place: &str, folder: &Path, time: Duration) -> Result<Row> {
         realm: "step-up".to_owned(),
         bound: Bound::User,
         factor: Factor::Totp,
+        assurance: Assurance::LOW,
         proven: clock::now(),
         boot: BootId::from(clock::boot_id()?),
         until: None,
     };
+    let print = TotpSecret::new(&[7; 20]).print();
     let (began, mut used) = (Instant::now(), 0);
     while began.elapsed() < time {
         used += 1;
-        let outcome = ledger.consume_step(TotpStep(used), &elevation, &[])?;
+        let outcome = ledger.consume_step(&print, TotpStep(used), &elevation, &[])?;
         ensure!(
             matches!(outcome, StepOutcome::Consumed { .. }),
             "{outcome:?}"

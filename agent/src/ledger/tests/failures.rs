@@ -8,7 +8,7 @@ fn a_replayed_code_counts_as_a_failure_and_earns_no_elevation() {
     for count in 1..=3 {
         let outcome = fixture
             .ledger()
-            .consume_step(TotpStep(10), &new(ALICE, 100), &[])
+            .consume_step(&print(), TotpStep(10), &new(ALICE, 100), &[])
             .unwrap();
         let StepOutcome::Replayed(failures) = outcome else {
             panic!("accepted twice");
@@ -76,7 +76,7 @@ fn a_success_resets_the_failures() {
 }
 
 #[test]
-fn a_hundred_failures_lock_the_user_out_until_unlocked() {
+fn too_many_failures_lock_the_user_out_until_unlocked() {
     let mut fixture = Fixture::new();
     fixture.fail(ALICE, LOCK_AFTER, 100);
     assert_eq!(fixture.throttle(ALICE, 999_999, &boot()), Throttle::Locked);
@@ -97,13 +97,52 @@ fn a_new_secret_resets_neither_failures_nor_used_steps() {
     assert!(fixture.consume(ALICE, 50).is_some());
     fixture.fail(ALICE, 3, 100);
     ledger
-        .enroll(ALICE, &TotpSecret::new(SECRET), TotpStep(40), WallTime(1))
+        .enroll(ALICE, &phone("new"), Some(TotpStep(40)), WallTime(1), true)
         .unwrap();
     assert_eq!(
         fixture.throttle(ALICE, 100, &boot()),
         Throttle::Wait(FIRST_WAIT)
     );
-    assert_eq!(ledger.last_step(ALICE).unwrap(), Some(TotpStep(50)));
+    assert_eq!(
+        ledger.last_step(ALICE, &print()).unwrap(),
+        Some(TotpStep(50))
+    );
+}
+
+#[test]
+fn each_factor_has_its_own_failures_and_a_stronger_one_ends_a_lock_out() {
+    let fixture = Fixture::new();
+    let ledger = fixture.ledger();
+    fixture.fail(ALICE, LOCK_AFTER, 100);
+    assert_eq!(fixture.throttle(ALICE, 100, &boot()), Throttle::Locked);
+    let pam = Factor::Pam("stile-stepup".parse().unwrap());
+    let open = ledger
+        .throttle(ALICE, &pam, boot_time(100), &boot())
+        .unwrap();
+    assert_eq!(open, Throttle::Open);
+
+    let proof = |assurance| NewElevation {
+        factor: pam.clone(),
+        assurance,
+        ..new(ALICE, 100)
+    };
+    ledger.record_proof(&proof(Assurance::LOW), &[]).unwrap();
+    assert_eq!(fixture.throttle(ALICE, 100, &boot()), Throttle::Locked);
+    ledger.record_proof(&proof(Assurance::MEDIUM), &[]).unwrap();
+    assert_eq!(fixture.throttle(ALICE, 100, &boot()), Throttle::Open);
+}
+
+#[test]
+fn settings_say_when_a_user_is_locked_out_and_never_later_than_after_a_hundred() {
+    let mut fixture = Fixture::new();
+    fixture.fail(ALICE, 5, 100);
+    let late = 100 + LONGEST_WAIT.as_secs();
+    assert_eq!(fixture.throttle(ALICE, late, &boot()), Throttle::Open);
+    fixture.ledger.as_mut().unwrap().lock_after(5);
+    assert_eq!(fixture.throttle(ALICE, late, &boot()), Throttle::Locked);
+    fixture.ledger.as_mut().unwrap().lock_after(u32::MAX);
+    fixture.fail(ALICE, MOST_FAILURES - 5, 100);
+    assert_eq!(fixture.throttle(ALICE, late, &boot()), Throttle::Locked);
 }
 
 proptest! {
@@ -117,7 +156,7 @@ proptest! {
     ) {
         let stored = if same_boot { boot() } else { next_boot() };
         let failures = Failures::for_test(consecutive, BootTime(last), stored);
-        let left = |now| match failures.throttle(BootTime(now), &boot()) {
+        let left = |now| match failures.throttle(BootTime(now), &boot(), LOCK_AFTER) {
             Throttle::Open => Duration::ZERO,
             Throttle::Wait(left) => left,
             Throttle::Locked => Duration::MAX,
