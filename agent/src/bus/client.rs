@@ -172,6 +172,10 @@ impl AgentClient {
         Ok(Self { bus, proxy })
     }
 
+    pub(super) fn bus(&self) -> &Connection {
+        &self.bus
+    }
+
     /// How the agent stands.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 mod client;
 mod desk;
+mod factor_client;
 mod factors;
 mod interface;
 mod limit;
@@ -28,6 +29,7 @@ use zbus::Connection;
 use zbus::connection::Builder;
 
 pub use client::{AgentClient, ClientError};
+pub use factor_client::Token;
 pub use refused::Refused;
 pub use watch::{Heard, Watch};
 

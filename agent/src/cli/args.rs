@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use jiff::tz::TimeZone;
 
+use super::factor_args::{Factor, Ledger, Secrets, Unlock};
+use super::help::{after, exit_codes};
 use crate::policy::SessionType;
 
 /// Where the policy is unless `--policy` says otherwise.
@@ -16,29 +18,6 @@ const POLICY_DIR: &str = "/etc/stile/policy.d";
 const CONFIG_FILE: &str = "/etc/stile/stile.toml";
 /// Where the audit log is unless `--log` says otherwise.
 const AUDIT_LOG: &str = "/var/lib/stile/audit/audit.jsonl";
-
-/// Exit codes, below the help of every command.
-macro_rules! exit_codes {
-    () => {
-        "\
-Exit codes:
-  0  done
-  1  refused or failed, such as a wrong code
-  2  not clear what is meant
-  3  nothing to do, such as no such challenge
-  4  the agent or the D-Bus system bus can't be reached
-  5  a broken policy or a broken audit log was found
-  6  the policies that were compared differ
-  126, 127  `stile run`: the command can't be run, or isn't there
-  128+n  ended by signal n"
-    };
-}
-
-macro_rules! after {
-    ($($example:literal),+) => {
-        concat!("Examples:\n", $("  ", $example, "\n",)+ "\n", exit_codes!())
-    };
-}
 
 /// See, answer and revoke access to protected endpoints
 ///
@@ -175,6 +154,21 @@ pub(super) enum Command {
         "sudo stile enroll --user alice     also replaces a lost secret"
     ))]
     Enroll(Enroll),
+    /// Work with the factors that you prove yourself with: devices, recovery codes
+    #[command(subcommand, after_help = after!("stile factor list", "stile factor add --name tablet"))]
+    Factor(Factor),
+    /// Forget a user's wrong answers, and so end a lock-out
+    ///
+    /// Only administrators may: root, and those whom polkit lets do org.stile.enroll-others. Ends
+    /// with 3 if there was nothing to forget.
+    #[command(after_help = after!("sudo stile unlock alice", "sudo stile unlock 1000 --json"))]
+    Unlock(Unlock),
+    /// Look at the ledger: who has which factors, failures and proofs
+    #[command(subcommand, after_help = after!("sudo stile ledger check", "sudo stile ledger export"))]
+    Ledger(Ledger),
+    /// Work with the keys that seal the secrets of factors
+    #[command(subcommand, after_help = after!("sudo stile secrets rotate"))]
+    Secrets(Secrets),
     /// Work with policy files
     #[command(subcommand, after_help = after!("stile policy check --policy ./policy.d"))]
     Policy(Policy),
@@ -633,6 +627,11 @@ impl Command {
             Self::Prompters(_) => "prompters",
             Self::Reload(_) => "reload",
             Self::Enroll(_) => "enroll",
+            Self::Factor(factor) => factor.name(),
+            Self::Unlock(_) => "unlock",
+            Self::Ledger(Ledger::Check(_)) => "ledger check",
+            Self::Ledger(Ledger::Export(_)) => "ledger export",
+            Self::Secrets(Secrets::Rotate(_)) => "secrets rotate",
             Self::Policy(Policy::Check(_)) => "policy check",
             Self::Policy(Policy::Explain(_)) => "policy explain",
             Self::Policy(Policy::Schema) => "policy schema",
@@ -673,7 +672,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 28);
+        assert_eq!(all.len(), 42);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");
@@ -713,7 +712,17 @@ mod tests {
                 "{path}"
             );
         }
-        for path in [["policy", "check"], ["audit", "tail"], ["audit", "verify"]] {
+        for path in [
+            ["policy", "check"],
+            ["audit", "tail"],
+            ["audit", "verify"],
+            ["factor", "list"],
+            ["factor", "test"],
+            ["factor", "recovery"],
+            ["ledger", "check"],
+            ["ledger", "export"],
+            ["secrets", "rotate"],
+        ] {
             let line = ["stile", path[0], path[1], "--json"];
             assert!(Cli::try_parse_from(line).is_ok(), "{path:?}");
         }

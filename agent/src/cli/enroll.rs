@@ -28,13 +28,31 @@ pub(super) async fn run(args: Enroll) -> Result<Exit, Failure> {
     let replaces = user == me && client.status().await?.enrolled;
     let enrollment = client.enroll_begin(user).await?;
     let json = args.format.json;
+    let prompter = prompter(json)?;
+    let hint = hint(user, me, replaces);
+    finish(&client, user, &prompter, &enrollment, &hint, json).await
+}
+
+/// Where codes come from: with --json, and where stdin is no terminal, from stdin.
+pub(super) fn prompter(json: bool) -> Result<Prompter, Failure> {
+    Prompter::open(json || !std::io::stdin().is_terminal())
+}
+
+/// Shows a fresh secret, and has it confirmed.
+pub(super) async fn finish(
+    client: &AgentClient,
+    user: Uid,
+    prompter: &Prompter,
+    enrollment: &Enrollment,
+    hint: &str,
+    json: bool,
+) -> Result<Exit, Failure> {
     if json {
-        print_json(&enrollment)?;
+        print_json(enrollment)?;
     } else {
-        show(&enrollment, &hint(user, me, replaces))?;
+        show(enrollment, hint)?;
     }
-    let prompter = Prompter::open(json || !std::io::stdin().is_terminal())?;
-    let answer = confirm(&client, user, &prompter, enrollment.confirm_seconds).await?;
+    let answer = confirm(client, user, prompter, enrollment.confirm_seconds).await?;
     if json {
         print_json(&answer)?;
     }

@@ -9,8 +9,12 @@ mod detach;
 mod doctor;
 mod elevate;
 mod enroll;
+mod factor;
+mod factor_args;
 mod failure;
 mod generate;
+mod help;
+mod ledger;
 mod output;
 mod policy;
 mod qr;
@@ -30,6 +34,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Audit, Cli, Command, Policy};
+use factor_args::{Ledger, Secrets};
 use failure::{Exit, Failure};
 
 /// Runs the command that this process was started as.
@@ -64,6 +69,11 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Prompters(args) => with_agent(show::prompters(args)),
         Command::Reload(args) => with_agent(reload::run(args)),
         Command::Enroll(args) => with_agent(enroll::run(args)),
+        Command::Factor(args) => with_agent(factor::run(args)),
+        Command::Unlock(args) => with_agent(factor::unlock(args)),
+        Command::Ledger(Ledger::Check(args)) => with_agent(ledger::check(args)),
+        Command::Ledger(Ledger::Export(args)) => with_agent(ledger::export(args)),
+        Command::Secrets(Secrets::Rotate(args)) => with_agent(ledger::rotate(args)),
         Command::Policy(Policy::Check(args)) => policy::check(&args),
         Command::Policy(Policy::Explain(args)) => policy::explain(&args),
         Command::Policy(Policy::Schema) => policy::schema(),

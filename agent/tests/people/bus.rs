@@ -165,18 +165,22 @@ async fn the_bus_lets_every_method_through_that_the_interface_has() {
         )
         .await
         .unwrap();
-    let ours = xml
-        .split_once(r#"<interface name="org.stile.Agent1">"#)
-        .and_then(|(_, rest)| rest.split_once("</interface>"))
-        .unwrap()
-        .0;
     let policy = std::fs::read_to_string(POLICY).unwrap();
-    let mut methods = names(ours, r#"<method name=""#);
-    let mut allowed = names(&policy, r#"send_member=""#);
-    methods.sort_unstable();
-    allowed.sort_unstable();
-    assert!(methods.len() > 8, "{ours}");
-    assert_eq!(methods, allowed);
+    for interface in ["org.stile.Agent1", "org.stile.Factors1"] {
+        let opening = format!(r#"<interface name="{interface}">"#);
+        let ours = xml
+            .split_once(&opening)
+            .and_then(|(_, rest)| rest.split_once("</interface>"))
+            .unwrap()
+            .0;
+        let mut methods = names(ours, r#"<method name=""#);
+        let opening = format!(r#"send_interface="{interface}" send_member=""#);
+        let mut allowed = names(&policy, &opening);
+        methods.sort_unstable();
+        allowed.sort_unstable();
+        assert!(methods.len() > 8, "{ours}");
+        assert_eq!(methods, allowed);
+    }
 }
 
 /// What stands between each of these openings and the next quote.
