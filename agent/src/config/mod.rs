@@ -8,6 +8,7 @@
 mod collect;
 mod diagnostics;
 mod duration;
+mod pam;
 mod read;
 mod settings;
 mod suggest;
@@ -15,6 +16,7 @@ mod table;
 
 pub use diagnostics::{Diagnostic, DiagnosticView, Diagnostics, Level};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use pam::PamSetting;
 pub use read::Trust;
 pub use settings::Settings;
 

@@ -10,6 +10,7 @@ use stile_common::{MAX_UID_RANGES, UidRange};
 
 use super::collect::Findings;
 use super::diagnostics::Diagnostics;
+use super::pam::{PamSetting, services};
 use super::read::{Trust, read_text};
 use super::table::{Table, Value, parse};
 use crate::ledger::{LOCK_AFTER, MOST_FAILURES};
@@ -42,6 +43,9 @@ const MAX_PROMPTS: u32 = 100_000;
 /// 3.2.2 knows no more than a hundred.
 const LOCK_LIMITS: std::ops::RangeInclusive<u32> = 5..=MOST_FAILURES;
 
+/// Where packages put the program that asks PAM.
+const PAM_HELPER: &str = "/usr/libexec/stile/stile-pam";
+
 /// Longest name of a group (useradd(8)).
 const MAX_GROUP: usize = 32;
 
@@ -63,6 +67,10 @@ pub struct Settings {
     pub terminal_notice: bool,
     /// After how many wrong answers in a row a user is locked out of a factor.
     pub lock_after: u32,
+    /// The services of PAM that users can prove themselves with.
+    pub pam: Vec<PamSetting>,
+    /// The program that asks PAM.
+    pub pam_helper: PathBuf,
     /// How many challenges one user may be asked within an hour; further connections are refused.
     pub prompts_per_hour: usize,
     /// The group that the genuine `stile-prompt` runs as, and nobody is a member of.
@@ -135,6 +143,11 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         Some(value) => value.integer_in(LOCK_LIMITS, "number of wrong answers", findings),
         None => Some(LOCK_AFTER),
     };
+    let pam = match table.take("pam") {
+        Some(value) => services(&value, findings),
+        None => Some(Vec::new()),
+    };
+    let pam_helper = path_or(PAM_HELPER, table.take("pam_helper"), findings);
     let prompt_group = match table.take("prompt_group") {
         Some(value) => group_name(&value, findings),
         None => Some("stile-prompt".to_owned()),
@@ -158,6 +171,8 @@ fn read_settings(mut table: Table<'_>, findings: &mut Findings) -> Option<Settin
         state_dir: state_dir?,
         self_enroll: self_enroll?,
         lock_after: lock_after?,
+        pam: pam?,
+        pam_helper: pam_helper?,
         terminal_notice: terminal_notice?,
         prompts_per_hour: usize::try_from(prompts_per_hour?).ok()?,
         prompt_group: prompt_group?,

@@ -3,11 +3,13 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::collect::{FileId, Findings, Spot};
+use super::duration::{format_duration, parse_duration};
 use super::suggest::closest;
 
 /// Parses a file of `findings` and hands its top table to `read`. All lines that are no TOML
@@ -142,6 +144,36 @@ impl<'a> Value<'a> {
             );
         }
         fits
+    }
+
+    /// A duration within a range.
+    pub(crate) fn duration_in(
+        &self,
+        range: RangeInclusive<Duration>,
+        findings: &mut Findings,
+    ) -> Option<Duration> {
+        let text = self.text("a duration like \"15m\" or \"1h30m\"", findings)?;
+        let duration = match parse_duration(text) {
+            Ok(duration) => duration,
+            Err(error) => {
+                findings
+                    .error(&self.spot(), format!("{text:?} is no duration: {error}"))
+                    .help("write it as in \"90s\", \"15m\" or \"1h30m\"");
+                return None;
+            }
+        };
+        if !range.contains(&duration) {
+            let (least, most) = (
+                format_duration(*range.start()),
+                format_duration(*range.end()),
+            );
+            findings.error(
+                &self.spot(),
+                format!("{text:?} is out of range: {least} to {most}"),
+            );
+            return None;
+        }
+        Some(duration)
     }
 
     /// A list that isn't empty; `nothing` says what an empty one would mean.

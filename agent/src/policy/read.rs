@@ -19,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Threshold;
-use crate::config::{Findings, Spot, Table, Value, format_duration, parse_duration};
+use crate::config::{Findings, Spot, Table, Value};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -141,28 +141,7 @@ fn duration(
     range: RangeInclusive<Duration>,
     findings: &mut Findings,
 ) -> Option<Duration> {
-    let text = value.text("a duration like \"15m\" or \"1h30m\"", findings)?;
-    let duration = match parse_duration(text) {
-        Ok(duration) => duration,
-        Err(error) => {
-            findings
-                .error(&value.spot(), format!("{text:?} is no duration: {error}"))
-                .help("write it as in \"90s\", \"15m\" or \"1h30m\"");
-            return None;
-        }
-    };
-    if !range.contains(&duration) {
-        let (least, most) = (
-            format_duration(*range.start()),
-            format_duration(*range.end()),
-        );
-        findings.error(
-            &value.spot(),
-            format!("{text:?} is out of range: {least} to {most}"),
-        );
-        return None;
-    }
-    Some(duration)
+    value.duration_in(range, findings)
 }
 
 #[cfg(test)]

@@ -71,6 +71,16 @@ self_enroll = false
 terminal_notice = false
 issuer = "Example"
 nat64 = ["64:ff9b::/96", "2001:db8:64::/48"]
+lock_after = 10
+pam_helper = "/opt/stile-pam"
+
+[[pam]]
+service = "stile-fingerprint"
+assurance = 2
+timeout = "30s"
+
+[[pam]]
+service = "stile-stepup"
 "#,
     )
     .unwrap();
@@ -85,8 +95,43 @@ nat64 = ["64:ff9b::/96", "2001:db8:64::/48"]
     );
     assert!(!settings.self_enroll && !settings.terminal_notice);
     assert_eq!(settings.issuer, "Example");
+    assert_eq!(settings.lock_after, 10);
+    assert_eq!(settings.pam_helper, Path::new("/opt/stile-pam"));
+    let services: Vec<_> = settings
+        .pam
+        .iter()
+        .map(|it| {
+            (
+                it.service.as_str(),
+                it.assurance.level(),
+                it.timeout.as_secs(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        services,
+        [("stile-fingerprint", 2, 30), ("stile-stepup", 1, 45)]
+    );
     let prefixes = ["64:ff9b::/96", "2001:db8:64::/48"].map(|text| text.parse().unwrap());
     assert_eq!(settings.nat64, prefixes);
+}
+
+#[test]
+fn a_service_of_pam_is_one_of_its_own_with_a_level_and_a_time() {
+    let refused = |text: &str| load(text).unwrap_err().to_string();
+    let with = |line: &str| refused(&format!("[[pam]]\nservice = \"stile-stepup\"\n{line}\n"));
+    assert!(with("assurance = 4").contains("must lie in 1..=3"));
+    assert!(with("timeout = \"1h\"").contains("out of range"));
+    assert!(with("level = 2").contains("assurance"));
+    assert!(refused("[[pam]]\nassurance = 1\n").contains("needs the key `service`"));
+    for name in ["other", "common-auth", "../passwd", ""] {
+        let text = refused(&format!("[[pam]]\nservice = {name:?}\n"));
+        assert!(text.contains("no service that can be asked"), "{text}");
+    }
+    let twice = "[[pam]]\nservice = \"a\"\n[[pam]]\nservice = \"a\"\n";
+    assert!(refused(twice).contains("there twice"));
+    assert!(refused("lock_after = 101").contains("5..=100"));
+    assert!(refused("lock_after = 4").contains("5..=100"));
 }
 
 #[test]
