@@ -11,17 +11,18 @@ mod bus;
 mod files;
 mod kernel;
 
-use crate::{audit, classify, hosts, sys};
+use crate::{audit, classify, hosts, sys, verify};
 
 /// A target's name, which is also that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of the agent.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("audit", audit::fuzz),
     ("hosts", hosts::fuzz),
     ("login", classify::fuzz_login),
     ("netlink", sys::sock_diag::fuzz),
+    ("pam", verify::pam::fuzz),
     ("policy", files::policy),
     ("procfs", classify::fuzz),
     ("record", kernel::record),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Children of a program that has another group's rights.
+//! Children that have fewer rights than their parent, or none of its company.
 #![expect(
     unsafe_code,
     reason = "what a child does between fork and exec is the caller's promise"
@@ -12,7 +12,7 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{getgid, getpid, getppid, setresgid};
+use nix::unistd::{Pid, getgid, getpid, getppid, setresgid, setsid};
 
 /// Makes the child give up the effective and saved group of its parent, and end with the
 /// thread that starts it, however that ends.
@@ -25,12 +25,7 @@ pub fn confine(command: &mut Command) {
         let real = getgid();
         setresgid(real, real, real)?;
         // After the group: a change of credentials takes the signal back.
-        set_pdeathsig(Signal::SIGKILL)?;
-        // The parent may have ended before there was a signal to be had.
-        if getppid() != parent {
-            return Err(Errno::ESRCH.into());
-        }
-        Ok(())
+        end_with(parent)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed, because another
     // thread may have held any lock. The closure makes system calls alone, on integers that it
@@ -38,6 +33,31 @@ pub fn confine(command: &mut Command) {
     unsafe {
         command.pre_exec(before_exec);
     }
+}
+
+/// Gives the child a session of its own, and so a process group that all it starts belong to
+/// unless they leave it, and no terminal. It ends with the thread that starts it, as with
+/// [`confine`].
+pub fn isolate(command: &mut Command) {
+    let parent = getpid();
+    let before_exec = move || -> io::Result<()> {
+        setsid()?;
+        end_with(parent)
+    };
+    // SAFETY: as in `confine`: system calls alone, on an integer that the closure has copied.
+    unsafe {
+        command.pre_exec(before_exec);
+    }
+}
+
+/// For a child between fork and exec. Makes system calls alone.
+fn end_with(parent: Pid) -> io::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    // The parent may have ended before there was a signal to be had.
+    if getppid() != parent {
+        return Err(Errno::ESRCH.into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

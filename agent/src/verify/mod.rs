@@ -8,6 +8,7 @@ mod code;
 mod enroll;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
+pub mod pam;
 mod proof;
 mod totp;
 
