@@ -109,6 +109,22 @@ pub(crate) fn name_server(consent: Consent) {
     }
 }
 
+/// What `stile-pam` is built and tested with: libpam's headers and link, and pam_wrapper, which
+/// tells libpam another folder of services. Both start nothing.
+const PAM: [(&str, &str); 2] = [
+    ("/usr/include/security/pam_modules.h", "libpam0g-dev"),
+    (
+        "/usr/lib/x86_64-linux-gnu/libpam_wrapper.so",
+        "libpam-wrapper",
+    ),
+];
+
+/// Offers to install what `stile-pam` takes. Without pam_wrapper its tests say that they can't
+/// run; without libpam's own package it can't be built.
+pub(crate) fn pam(consent: Consent) {
+    install_missing(&PAM, "libpam and pam_wrapper", consent);
+}
+
 /// systemd-resolved: the machine's, or one that is unpacked into this folder. Its package isn't
 /// installed for a test, because that makes the whole machine ask it.
 pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {

@@ -47,6 +47,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
         return list(&workspace, &suites);
     }
+    if suites.contains(&Suite::Unit) {
+        services::pam(Consent::new(options.yes));
+    }
     let end_to_end = prepare(&workspace, &suites, Consent::new(options.yes))?;
 
     let mut tally = Tally::default();
