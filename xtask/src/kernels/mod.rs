@@ -38,7 +38,7 @@ use self::report::Outcome;
 use crate::host::{self, Consent};
 use crate::test::EndToEnd;
 use crate::workspace::Workspace;
-use crate::{ebpf, say};
+use crate::{ebpf, say, services};
 
 /// The suites that are run without `--suite`; the last ones, which take longest, only on all
 /// kernels.
@@ -129,6 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ebpf::build(&workspace, consent)?;
     say::step("looking for what guests need");
     tools::ensure(&base, consent)?;
+    services::pam(consent);
     say::step("building the agent and the tests");
     let end_to_end = build(&workspace, &suites)?;
     let plan = Plan {

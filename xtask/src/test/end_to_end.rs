@@ -37,7 +37,7 @@ pub(crate) struct EndToEnd {
 impl EndToEnd {
     /// Builds the agent and the test binaries of these suites.
     pub(crate) fn build(workspace: &Workspace, suites: &[&str], postgres: PathBuf) -> Result<Self> {
-        let bin = workspace.build_agent(false)?;
+        let bin = workspace.build_programs(&["stile", "stile-pam"], false)?;
         let programs = Programs { bin, postgres };
         let mut cargo = workspace.cargo();
         cargo.args(["test", "--locked", "--no-run", "--package", TESTS]);
@@ -45,7 +45,7 @@ impl EndToEnd {
             cargo.args(["--test", name]);
         }
         let tests = workspace.package(TESTS)?;
-        let mut names = ["stiled", "stile", "stile-prompt"]
+        let mut names = ["stiled", "stile", "stile-prompt", "stile-pam"]
             .map(str::to_owned)
             .to_vec();
         names.extend(tests.targets.iter().filter_map(|target| {

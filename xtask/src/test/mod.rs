@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
         return list(&workspace, &suites);
     }
-    if suites.contains(&Suite::Unit) {
+    if suites.iter().any(|suite| *suite != Suite::Gate) {
         services::pam(Consent::new(options.yes));
     }
     let end_to_end = prepare(&workspace, &suites, Consent::new(options.yes))?;

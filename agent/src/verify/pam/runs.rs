@@ -12,7 +12,7 @@ use super::run::PamRun;
 use super::service::{PamService, ServiceFileError};
 
 /// Where a package installs `stile-pam`.
-pub const HELPER: &str = "/usr/libexec/stile-pam";
+pub const HELPER: &str = "/usr/libexec/stile/stile-pam";
 /// Where Linux-PAM looks for services first (pam.conf(5)).
 pub const SERVICES: &str = "/etc/pam.d";
 /// How many users may be asked at once. Each takes a process with a module's libraries in it.

@@ -200,8 +200,13 @@ async fn a_module_that_talks_without_end_is_stopped() {
     let talk = r#"echo '{"tell":{"text":"x","error":false}}'"#;
     let enough = format!("for i in $(seq {MAX_MESSAGES}); do {talk}; done; {PASSED}");
     assert!(matches!(end_of(&enough).await, PamStep::Passed(_)));
-    let endless = format!("while :; do {talk}; done");
-    assert_eq!(failure_of(&endless).await, PamFailure::TooMuch);
+    let pam = Pam::new(&format!("while :; do {talk}; done"));
+    let mut run = pam.run();
+    for _ in 0..=MAX_MESSAGES {
+        let told = run.next().await;
+        assert!(matches!(told, PamStep::Tell { .. }), "{told:?}");
+    }
+    assert_eq!(run.next().await, PamStep::Failed(PamFailure::TooMuch));
 }
 
 #[tokio::test]
