@@ -33,7 +33,7 @@ impl Pam {
         let folder = tempfile::tempdir().unwrap();
         let helper = folder.path().join("stile-pam");
         let text = folder.path().join("script");
-        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::write(&text, format!("#!/bin/sh\nexec 2>/dev/null\n{script}\n")).unwrap();
         // By another process: while this one has a program open to write, and forks, nobody can
         // run it (ETXTBSY).
         let mut install = std::process::Command::new("install");
@@ -247,9 +247,10 @@ async fn only_a_question_takes_an_answer_and_only_what_pam_can_take() {
     assert!(matches!(run.next().await, PamStep::Passed(_)));
 }
 
-/// A script that starts a program which ignores its end, tells which, and hangs.
-const FAMILY: &str = r#"sh -c 'trap "" TERM HUP; exec tail -f /dev/null' &
-    echo '{"tell":{"text":"'$!'","error":false}}'; wait; wait; sleep 1000"#;
+/// A script that starts a program which ignores its end, tells which, and hangs. The program has
+/// none of its pipes, whose end would end some.
+const FAMILY: &str = r#"sh -c 'trap "" TERM HUP; exec sleep 1000' >/dev/null &
+    echo '{"tell":{"text":"'$!'","error":false}}'; wait"#;
 
 #[tokio::test]
 async fn at_the_deadline_all_that_runs_is_ended_though_nobody_waits() {
@@ -275,7 +276,7 @@ async fn a_dropped_run_ends_all_that_it_has_started() {
 async fn what_a_module_leaves_behind_ends_with_the_verdict_and_cannot_hold_it_up() {
     // It keeps the pipe open.
     let pam = Pam::new(&format!(
-        r#"tail -f /dev/null & echo '{{"tell":{{"text":"'$!'","error":false}}}}'; {PASSED}"#
+        r#"sleep 1000 & echo '{{"tell":{{"text":"'$!'","error":false}}}}'; {PASSED}"#
     ));
     let mut run = pam.run();
     let left = told_process(&mut run).await;
