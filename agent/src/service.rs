@@ -11,9 +11,11 @@ use zeroize::Zeroizing;
 use crate::ids::{ChallengeId, GrantId, Uid};
 
 mod factors;
+mod proofs;
 mod views;
 
 pub use factors::{CodeTestView, FactorRequest, FactorView, Import, Removed, Wish};
+pub use proofs::{Admission, ProofFor, ProofRequest, ProofStep};
 pub use views::{DecisionView, ElevationView};
 
 /// Who asks. Only the bus makes one, from the credentials that the bus daemon vouches for.
@@ -74,6 +76,8 @@ pub enum Request {
     Recent(Caller, Reply<Vec<DecisionView>>),
     /// The caller's proofs that still count; everybody's for root.
     Elevations(Caller, Reply<Vec<ElevationView>>),
+    /// Something about a proof that takes a conversation.
+    Proofs(Caller, ProofRequest),
     /// Something about factors.
     Factors(Caller, FactorRequest),
 }
@@ -104,6 +108,8 @@ pub struct RealmView {
     pub ttl_seconds: u64,
     /// How long the last proof still counts, in seconds; 0 if none does.
     pub seconds_left: u64,
+    /// What the user can prove themselves with there, as `totp`.
+    pub factors: Vec<String>,
 }
 
 /// What became of a code.
@@ -126,6 +132,11 @@ pub enum Answer {
     Throttled {
         /// Seconds until the next try.
         retry_seconds: u64,
+    },
+    /// Right, and the rule asks for another factor as well.
+    More {
+        /// Those that the user has for it.
+        factors: Vec<String>,
     },
 }
 
@@ -352,6 +363,23 @@ pub enum Refusal {
     /// What was asked for can't be done with factors as they are.
     #[error("{0}")]
     BadFactor(String),
+    /// This host, or the rule, has no such factor.
+    #[error("{0} can't be used here; `stile pending --json` and `stile factor list` show what can")]
+    NoSuchFactor(String),
+    /// The rule asks for something else.
+    #[error("{factor} doesn't help here: the rule asks for {proof}")]
+    NotTaken {
+        /// What was given.
+        factor: String,
+        /// What is asked for.
+        proof: String,
+    },
+    /// A conversation is over, or was never the caller's.
+    #[error("no such conversation of yours; begin again")]
+    NoSuchConversation,
+    /// PAM could not tell.
+    #[error("{0}")]
+    NotTold(String),
     /// The user has no recovery codes, or the rule takes none.
     #[error(
         "you have no recovery codes left that count here; `stile factor list` shows what you have"

@@ -142,6 +142,7 @@ fn named(schema: &Value, name: &str) -> String {
         "TimeZone" => "time zone".to_owned(),
         "Port" => "port".to_owned(),
         "User" => "user".to_owned(),
+        "Factor" => "factor".to_owned(),
         "Program" => "path or table".to_owned(),
         name if name.starts_with("OneOrMany") && found.to_string().contains("Condition") => {
             "table or list of tables".to_owned()

@@ -74,8 +74,10 @@ pub struct Challenge {
     pub rule: String,
     /// The realm that the proof will hold in.
     pub realm: String,
-    /// What is accepted as proof.
+    /// The factors that the rule names; none if it names a level.
     pub factors: Vec<Factor>,
+    /// What the rule asks for, in words.
+    pub proof: String,
     /// How long it can be answered.
     pub hold_seconds: u64,
 }

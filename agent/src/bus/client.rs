@@ -25,6 +25,8 @@ use crate::service::{
 const AGENT_PATIENCE: Duration = Duration::from_secs(25);
 /// The same where polkit may ask for a password first.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(150);
+/// The same where a service of PAM may wait for a person: longer than settings let it.
+const PROOF_PATIENCE: Duration = Duration::from_secs(330);
 
 // `no_autostart`: an agent that the admin has stopped isn't started by a question.
 #[zbus::proxy(
@@ -147,6 +149,14 @@ impl AgentClient {
     /// If there is no bus.
     pub async fn connect_as_admin() -> Result<Self, ClientError> {
         Self::join(&system_bus(), ADMIN_PATIENCE).await
+    }
+
+    /// [`Self::connect`], and waits for answers as long as a person may take to touch a reader.
+    ///
+    /// # Errors
+    /// If there is no bus.
+    pub async fn connect_for_proof() -> Result<Self, ClientError> {
+        Self::join(&system_bus(), PROOF_PATIENCE).await
     }
 
     /// [`Self::connect`] to the bus at this address.

@@ -14,6 +14,7 @@ use super::desk::{Call, Desk, stopping, unidentified};
 use super::people::Order;
 use super::polkit::Action;
 use super::prompters::Prompters;
+use super::proofs::pid_of;
 use super::refused::Refused;
 use super::wire::{
     AboutDict, AnswerDict, ChallengeDict, DecisionDict, ElevationDict, EnrollmentDict, GrantDict,
@@ -215,13 +216,10 @@ impl Agent {
             return Err(Refusal::NoSuchRealm.into());
         }
         let call = self.desk.identify(&header, bus).await?;
-        let proxy = DBusProxy::new(bus).await?;
-        let asked = proxy.get_connection_unix_process_id(BusName::from(call.sender.as_ref()));
-        let pid = tokio::time::timeout(BUS_PATIENCE, asked).await;
         let wanted = Elevate {
             realm: realm.to_owned(),
             seconds,
-            pid: pid.ok().and_then(Result::ok),
+            pid: pid_of(bus, &call).await,
             this_process,
         };
         let answer = self

@@ -15,11 +15,15 @@ mod logind;
 mod people;
 mod polkit;
 mod prompters;
+mod proof_client;
+mod proofs;
+mod proving;
 mod refused;
 mod watch;
 pub(crate) mod wire;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -44,6 +48,8 @@ use interface::Agent;
 pub(crate) use interface::testing as interface_testing;
 use people::{Order, People};
 use prompters::Prompters;
+use proofs::Proofs;
+use proving::Proving;
 
 /// The name that the agent owns on the bus, and the interface it has there.
 pub const NAME: &str = "org.stile.Agent1";
@@ -70,6 +76,8 @@ pub struct BusService {
 pub struct BusSettings {
     /// The group that the genuine prompter runs as.
     pub prompt_group: String,
+    /// The program that asks PAM.
+    pub pam_helper: PathBuf,
     /// Set while somebody listens to news.
     pub watched: Arc<AtomicBool>,
 }
@@ -139,6 +147,8 @@ pub async fn serve_at(
     let (orders_in, orders) = mpsc::channel(64);
     let desk = Desk::new(requests.clone());
     let factors = Factors::new(desk.clone());
+    let proving = Proving::new(requests.clone(), &settings.pam_helper);
+    let proofs = Proofs::new(desk.clone(), proving.clone());
     let agent = Agent::new(
         desk,
         prompters.clone(),
@@ -151,6 +161,7 @@ pub async fn serve_at(
     let builder = Builder::address(address)
         .serve_at(PATH, agent)
         .serve_at(PATH, factors)
+        .serve_at(PATH, proofs)
         .allow_name_replacements(false)
         .replace_existing_names(false)
         .name(NAME);
@@ -163,7 +174,7 @@ pub async fn serve_at(
         },
     })?;
     let watched = Arc::clone(&settings.watched);
-    let people = People::new(connection.clone(), requests, prompters, watched);
+    let people = People::new(connection.clone(), requests, prompters, proving, watched);
     Ok(BusService {
         connection,
         people,

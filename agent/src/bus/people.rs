@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 use super::PATH;
 use super::interface::Agent;
 use super::prompters::{Prompter, Prompters, Seen};
+use super::proving::{Proving, Step};
 use super::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
 use crate::ids::{ChallengeId, Uid};
-use crate::service::{Answer, Caller, ChallengeView, News, Refusal, Reply, Request};
+use crate::service::{Answer, Caller, ChallengeView, News, ProofFor, Refusal, Reply, Request};
 
 /// The interface of a prompter, and the object that has it.
 const PROMPTER: &str = "org.stile.Prompter1";
@@ -57,6 +58,7 @@ pub(super) struct People {
     /// Who hears news.
     watchers: HashMap<OwnedUniqueName, Uid>,
     /// Tells the pipeline whether anybody does.
+    proving: Proving,
     watched: Arc<AtomicBool>,
     /// The challenges that are shown, or that wait for a prompter; and how to end that.
     shown: HashMap<ChallengeId, oneshot::Sender<&'static str>>,
@@ -67,12 +69,14 @@ impl People {
         bus: Connection,
         requests: mpsc::Sender<Request>,
         prompters: Prompters,
+        proving: Proving,
         watched: Arc<AtomicBool>,
     ) -> Self {
         Self {
             bus,
             requests,
             prompters,
+            proving,
             watchers: HashMap::new(),
             watched,
             shown: HashMap::new(),
@@ -200,6 +204,7 @@ impl People {
             bus: self.bus.clone(),
             requests: self.requests.clone(),
             prompters: self.prompters.clone(),
+            proving: self.proving.clone(),
             until: Instant::now() + Duration::from_secs(view.seconds_left),
             view,
         };
@@ -253,6 +258,7 @@ struct Prompt {
     bus: Connection,
     requests: mpsc::Sender<Request>,
     prompters: Prompters,
+    proving: Proving,
     view: ChallengeView,
     until: Instant,
 }
@@ -267,7 +273,7 @@ enum Shown {
 
 impl Prompt {
     /// Looks for a prompter, and for the next one if that can't show it.
-    async fn run(self, mut ended: oneshot::Receiver<&'static str>) {
+    async fn run(mut self, mut ended: oneshot::Receiver<&'static str>) {
         let mut unable = HashMap::new();
         let mut shown = 0;
         while shown < MAX_SHOWN && Instant::now() < self.until {
@@ -301,15 +307,19 @@ impl Prompt {
     }
 
     /// Asks in front of one prompter until the person has done something that counts.
-    async fn ask_at(&self, prompter: &Prompter, seen: Seen) -> Shown {
+    async fn ask_at(&mut self, prompter: &Prompter, seen: Seen) -> Shown {
         if self.view.factors.is_empty() {
             return self.tell_not_enrolled(prompter).await;
         }
+        if !self.takes_codes() {
+            return self.converse_at(prompter, seen).await;
+        }
         let screen = Some(seen.0);
-        let mut attempt = AttemptDict {
+        let first = AttemptDict {
             screen,
             ..AttemptDict::default()
         };
+        let mut attempt = first.clone();
         loop {
             let deed = match self.prompt(prompter, &attempt).await {
                 Ok(deed) => deed,
@@ -322,15 +332,20 @@ impl Prompt {
                         tokio::time::sleep(Duration::from_secs(retry_seconds)).await;
                         0
                     }
+                    Some(Answer::More { factors }) => {
+                        self.view.factors = factors;
+                        match self.takes_codes() {
+                            true => {
+                                attempt = first.clone();
+                                continue;
+                            }
+                            false => return self.converse_at(prompter, seen).await,
+                        }
+                    }
                     Some(Answer::Accepted { .. }) | None => return Shown::Over,
                 },
                 "denied" => {
-                    let id = self.view.id;
-                    let caller = Caller::user(self.view.uid);
-                    let denied = ask(&self.requests, |reply| Request::Deny(caller, id, reply));
-                    if let Err(refusal) = denied.await {
-                        debug!(challenge = %id, "{refusal}");
-                    }
+                    self.deny().await;
                     return Shown::Over;
                 }
                 "silent" => return Shown::Over,
@@ -344,7 +359,107 @@ impl Prompt {
                 tries_left: Some(tries_left),
                 retry_seconds: Some(0),
                 screen,
+                ..AttemptDict::default()
             };
+        }
+    }
+
+    /// True if a code is one of the answers.
+    fn takes_codes(&self) -> bool {
+        let mut factors = self.view.factors.iter();
+        factors.any(|factor| matches!(factor.as_str(), "totp" | "recovery"))
+    }
+
+    async fn deny(&self) {
+        let (caller, id) = (Caller::user(self.view.uid), self.view.id);
+        let denied = ask(&self.requests, |reply| Request::Deny(caller, id, reply));
+        if let Err(refusal) = denied.await {
+            debug!(challenge = %id, "{refusal}");
+        }
+    }
+
+    /// Passes on what a service of PAM asks and tells, where no code will do.
+    async fn converse_at(&mut self, prompter: &Prompter, seen: Seen) -> Shown {
+        let caller = Caller::user(self.view.uid);
+        let what = ProofFor::Challenge(self.view.id);
+        let factor = self.view.factors.first().and_then(|name| name.parse().ok());
+        let Some(factor) = factor else {
+            return Shown::Over;
+        };
+        let mut step = self.proving.begin(caller, what, factor).await;
+        loop {
+            step = match step {
+                Ok(Step::Tell {
+                    conversation, text, ..
+                }) => {
+                    self.tell(prompter, "told", &text).await;
+                    let on = self
+                        .proving
+                        .respond(caller, conversation, Zeroizing::default());
+                    on.await
+                }
+                Ok(Step::Ask {
+                    conversation, text, ..
+                }) => {
+                    let attempt = AttemptDict {
+                        screen: Some(seen.0),
+                        question: Some(text),
+                        ..AttemptDict::default()
+                    };
+                    let deed = match self.prompt(prompter, &attempt).await {
+                        Ok(deed) => deed,
+                        Err(error) => return Shown::Unable(error.to_string()),
+                    };
+                    match deed.outcome.as_str() {
+                        "code" => {
+                            let text = deed.code.clone().unwrap_or_default();
+                            let answer = self.proving.respond(caller, conversation, text.into());
+                            answer.await
+                        }
+                        other => {
+                            let _ = self.proving.cancel(caller, conversation);
+                            match other {
+                                "denied" => self.deny().await,
+                                "silent" => {}
+                                _ => {
+                                    let why = deed.why.clone().unwrap_or_default();
+                                    return Shown::Unable(why.chars().take(200).collect());
+                                }
+                            }
+                            return Shown::Over;
+                        }
+                    }
+                }
+                Ok(Step::Over(Answer::More { factors })) if !factors.is_empty() => {
+                    self.view.factors = factors;
+                    // Boxed, because the one leads to the other.
+                    return Box::pin(self.ask_at(prompter, seen)).await;
+                }
+                Ok(Step::Over(Answer::Wrong { tries_left })) if tries_left > 0 => {
+                    return Box::pin(self.ask_at(prompter, seen)).await;
+                }
+                Ok(Step::Over(_)) => return Shown::Over,
+                Err(refusal) => {
+                    self.tell(prompter, "told", &refusal.to_string()).await;
+                    return Shown::Over;
+                }
+            };
+        }
+    }
+
+    /// Tells the person something that needs no answer; whether they see it isn't waited for.
+    async fn tell(&self, prompter: &Prompter, kind: &str, text: &str) {
+        let news = NewsDict {
+            kind: kind.to_owned(),
+            endpoint: Some(self.view.endpoint.clone()),
+            text: Some(text.to_owned()),
+        };
+        let to = Some(prompter.name.as_str());
+        let told = self
+            .bus
+            .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Tell", &news);
+        if !matches!(tokio::time::timeout(GRACE, told).await, Ok(Ok(_))) {
+            debug!(prompter = %prompter.name, "it could not tell what a service of PAM says");
         }
     }
 
@@ -406,6 +521,7 @@ impl Prompt {
         let news = NewsDict {
             kind: "not-enrolled".to_owned(),
             endpoint: Some(self.view.endpoint.clone()),
+            text: None,
         };
         let to = Some(prompter.name.as_str());
         let told = self

@@ -28,6 +28,12 @@ pub enum Refused {
     WrongCode(String),
     /// [`Refusal::Throttled`].
     Throttled(String),
+    /// [`Refusal::NoSuchFactor`].
+    NoSuchFactor(String),
+    /// [`Refusal::NoSuchConversation`].
+    NoSuchConversation(String),
+    /// [`Refusal::NotTold`].
+    NotTold(String),
     /// [`Refusal::BadFactor`].
     BadFactor(String),
     /// [`Refusal::Locked`].
@@ -74,6 +80,9 @@ impl From<Refusal> for Refused {
             Refusal::NeedsCode => Self::NeedsCode(text),
             Refusal::WrongCode { .. } => Self::WrongCode(text),
             Refusal::Throttled { .. } => Self::Throttled(text),
+            Refusal::NoSuchFactor(_) | Refusal::NotTaken { .. } => Self::NoSuchFactor(text),
+            Refusal::NoSuchConversation => Self::NoSuchConversation(text),
+            Refusal::NotTold(_) => Self::NotTold(text),
             Refusal::BadFactor(_) => Self::BadFactor(text),
             Refusal::Locked => Self::Locked(text),
             Refusal::NoEnrollment => Self::NoEnrollment(text),
@@ -100,6 +109,9 @@ impl fmt::Display for Refused {
             | Self::NeedsCode(text)
             | Self::WrongCode(text)
             | Self::Throttled(text)
+            | Self::NoSuchFactor(text)
+            | Self::NoSuchConversation(text)
+            | Self::NotTold(text)
             | Self::BadFactor(text)
             | Self::Locked(text)
             | Self::NoEnrollment(text)

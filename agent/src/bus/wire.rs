@@ -50,9 +50,11 @@ macro_rules! dict {
 }
 
 mod factors;
+mod proofs;
 mod views;
 
 pub(super) use factors::{CodeTestDict, FactorDict, ImportDict, WishDict, import_of, wish_of};
+pub(super) use proofs::{ForDict, StepDict};
 pub(super) use views::{DecisionDict, ElevationDict};
 
 dict! {
@@ -134,6 +136,7 @@ dict! {
         scopes: Vec<String>,
         ttl_seconds: u64,
         seconds_left: u64,
+        factors: Vec<String>,
     }
 }
 
@@ -150,7 +153,7 @@ pub(crate) struct AboutDict {
 }
 
 /// What became of the code before, for a prompter that asks again.
-#[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
+#[derive(Clone, Debug, Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
 pub(crate) struct AttemptDict {
     /// True if there was one, and it was wrong.
@@ -162,6 +165,8 @@ pub(crate) struct AttemptDict {
     /// False if the user doesn't see the screen of the prompter's session: it is locked, or
     /// another one is on it.
     pub(crate) screen: Option<bool>,
+    /// What is asked instead of a code.
+    pub(crate) question: Option<String>,
 }
 
 /// What the person in front of a prompter did.
@@ -186,10 +191,12 @@ impl Drop for DeedDict {
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}")]
 pub(crate) struct NewsDict {
-    /// `not-enrolled` or `expired`.
+    /// `not-enrolled`, `expired`, or `told` (with `text`).
     pub(crate) kind: String,
     /// The endpoint that it is about.
     pub(crate) endpoint: Option<String>,
+    /// What it says.
+    pub(crate) text: Option<String>,
 }
 
 /// [`Answer`] on the bus: `outcome`, and the fields that belong to that outcome.
@@ -201,6 +208,7 @@ pub(super) struct AnswerDict {
     released: Option<u32>,
     tries_left: Option<u32>,
     retry_seconds: Option<u64>,
+    factors: Option<Vec<String>>,
 }
 
 impl From<Answer> for AnswerDict {
@@ -223,6 +231,11 @@ impl From<Answer> for AnswerDict {
             Answer::Throttled { retry_seconds } => Self {
                 outcome: "throttled".to_owned(),
                 retry_seconds: Some(retry_seconds),
+                ..Self::default()
+            },
+            Answer::More { factors } => Self {
+                outcome: "more".to_owned(),
+                factors: Some(factors),
                 ..Self::default()
             },
         }
@@ -259,6 +272,11 @@ impl TryFrom<AnswerDict> for Answer {
                 retry_seconds: Some(retry_seconds),
                 ..
             } if outcome == "throttled" => Ok(Self::Throttled { retry_seconds }),
+            AnswerDict {
+                outcome,
+                factors: Some(factors),
+                ..
+            } if outcome == "more" => Ok(Self::More { factors }),
             AnswerDict { outcome, .. } => Err(UnknownOutcome(outcome)),
         }
     }
@@ -351,10 +369,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_answer_arrives_as_it_was_sent(which in 0..3u8, a: u64, b: u32) {
+        fn every_answer_arrives_as_it_was_sent(which in 0..4u8, a: u64, b: u32) {
             let sent = match which {
                 0 => Answer::Accepted { until_seconds: a, released: b },
                 1 => Answer::Wrong { tries_left: b },
+                2 => Answer::More { factors: vec![a.to_string()] },
                 _ => Answer::Throttled { retry_seconds: a },
             };
             let back = carried(&AnswerDict::from(sent.clone()));

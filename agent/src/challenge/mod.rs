@@ -16,7 +16,7 @@ use crate::clock::BootTime;
 use crate::decide::Bound;
 use crate::grant::Terms;
 use crate::ids::{ChallengeId, SocketCookie, Uid};
-use crate::policy::RuleName;
+use crate::policy::{Assurance, Factor, Proof, RuleName};
 use crate::service::Caller;
 use crate::sys::replay::SynPacket;
 
@@ -120,6 +120,19 @@ pub struct ChallengeKey {
     pub bound: Bound,
     /// The one socket, if the rule's scope is that.
     pub socket: Option<SocketCookie>,
+    /// What is asked for.
+    pub proof: Proof,
+}
+
+/// A factor that was given for a challenge which asks for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The factor.
+    pub factor: Factor,
+    /// How much it was worth.
+    pub assurance: Assurance,
+    /// When it was given.
+    pub at: BootTime,
 }
 
 /// A pending challenge.
@@ -135,6 +148,8 @@ pub struct Challenge {
     pub reasons: Vec<String>,
     /// When it was raised.
     pub since: BootTime,
+    /// What was given for it so far.
+    pub proven: Vec<Proven>,
 }
 
 impl Challenge {
@@ -142,6 +157,13 @@ impl Challenge {
     #[must_use]
     pub fn rule(&self) -> Option<&RuleName> {
         self.waiting.first().and_then(Waiting::rule)
+    }
+
+    /// The shortest time that a proof counts for one of its connections.
+    #[must_use]
+    pub fn shortest_ttl(&self) -> Duration {
+        let terms = self.waiting.iter().filter_map(|it| it.terms.as_ref());
+        terms.map(|terms| terms.given.ttl).min().unwrap_or_default()
     }
 
     /// When the last connection stops waiting.
@@ -234,6 +256,7 @@ impl Challenges {
             waiting: vec![waiting],
             reasons,
             since: now,
+            proven: Vec::new(),
         };
         self.pending.insert(id, challenge);
         Ok(Admission::Raised(id))
@@ -281,6 +304,13 @@ impl Challenges {
     #[must_use]
     pub fn get(&self, id: ChallengeId) -> Option<&Challenge> {
         self.pending.get(&id)
+    }
+
+    /// Keeps what was given for a challenge that asks for more.
+    pub fn note_proven(&mut self, id: ChallengeId, proven: Proven) {
+        if let Some(challenge) = self.pending.get_mut(&id) {
+            challenge.proven.push(proven);
+        }
     }
 
     /// All challenges, oldest first.

@@ -8,12 +8,13 @@ use jiff::tz::TimeZone;
 use super::args::Approve;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
+use super::proof::{chosen, converse};
 use super::show::pending_table;
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, escape, styled};
 use crate::bus::AgentClient;
 use crate::ids::{ChallengeId, Uid};
-use crate::service::{Answer, ChallengeView};
+use crate::service::{Answer, ChallengeView, ProofFor};
 use crate::texts::Value::{Number, Text};
 use crate::texts::{Texts, details, heading, warning};
 
@@ -29,31 +30,58 @@ pub(super) async fn run(args: Approve) -> Result<Exit, Failure> {
     )?;
     let prompter = Prompter::open(args.stdin)?;
     prompter.say(&block(&texts, &challenge, &TimeZone::system()))?;
+    let mut named = args.factor;
+    loop {
+        let answer = match chosen(named.as_deref(), &challenge.factors) {
+            Some(factor) => {
+                let what = ProofFor::Challenge(challenge.id);
+                converse(&texts, &prompter, &what, &factor).await?
+            }
+            None => by_code(&texts, &client, &prompter, &mut challenge).await?,
+        };
+        match &answer {
+            Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
+                prompter.say(&more(&texts, factors))?;
+                challenge = still_pending(&texts, &client, &challenge).await?;
+                named = None;
+            }
+            _ => return conclude(&texts, &challenge, &answer, args.format.json),
+        }
+    }
+}
+
+/// Asks for codes until one is right, or no further one would help.
+async fn by_code(
+    texts: &Texts,
+    client: &AgentClient,
+    prompter: &Prompter,
+    challenge: &mut ChallengeView,
+) -> Result<Answer, Failure> {
     loop {
         let patience = Duration::from_secs(challenge.seconds_left);
         let code = match prompter.code(patience).await? {
             Typed::Code(code) => code,
             Typed::NotACode if prompter.asks_again() => {
                 prompter.say(&texts.say("cli-no-code-again"))?;
-                challenge = still_pending(&texts, &client, &challenge).await?;
+                *challenge = still_pending(texts, client, challenge).await?;
                 continue;
             }
             Typed::NotACode => {
                 return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
             }
-            Typed::Nothing => return Err(left(&texts, &challenge)),
-            Typed::TooLate => return Err(too_late(&texts)),
+            Typed::Nothing => return Err(left(texts, challenge)),
+            Typed::TooLate => return Err(too_late(texts)),
         };
         let answer = client.answer(challenge.id, &code).await?;
         if let Answer::Wrong { tries_left } = answer
             && tries_left > 0
             && prompter.asks_again()
         {
-            prompter.say(&styled(BAD, &wrong(&texts, tries_left)))?;
-            challenge = still_pending(&texts, &client, &challenge).await?;
+            prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
+            *challenge = still_pending(texts, client, challenge).await?;
             continue;
         }
-        return conclude(&texts, &challenge, &answer, args.format.json);
+        return Ok(answer);
     }
 }
 
@@ -76,8 +104,8 @@ fn conclude(
 
 /// The last line: what was approved, or why not.
 fn outcome(texts: &Texts, challenge: &ChallengeView, answer: &Answer) -> Result<String, String> {
-    match *answer {
-        Answer::Accepted {
+    match answer {
+        &Answer::Accepted {
             until_seconds,
             released,
         } => Ok(texts.fill(
@@ -88,8 +116,9 @@ fn outcome(texts: &Texts, challenge: &ChallengeView, answer: &Answer) -> Result<
                 ("number", Number(released.into())),
             ],
         )),
-        Answer::Wrong { tries_left } => Err(wrong(texts, tries_left)),
-        Answer::Throttled { retry_seconds } => Err(throttled(texts, retry_seconds)),
+        &Answer::Wrong { tries_left } => Err(wrong(texts, tries_left)),
+        &Answer::Throttled { retry_seconds } => Err(throttled(texts, retry_seconds)),
+        Answer::More { factors } => Err(more(texts, factors)),
     }
 }
 
@@ -102,6 +131,12 @@ pub(super) fn wrong(texts: &Texts, tries_left: u32) -> String {
 pub(super) fn throttled(texts: &Texts, retry_seconds: u64) -> String {
     let time = texts.span(retry_seconds);
     texts.fill("cli-throttled", &[("time", Text(&time))])
+}
+
+/// A proof was right, and more is asked for.
+pub(super) fn more(texts: &Texts, factors: &[String]) -> String {
+    let factors = escape(&factors.join(", "));
+    texts.fill("cli-more", &[("factors", Text(&factors))])
 }
 
 fn left(texts: &Texts, challenge: &ChallengeView) -> Failure {

@@ -64,6 +64,7 @@ pub(super) enum Command {
     #[command(after_help = after!(
         "stile approve          the only pending challenge",
         "stile approve 7        the one with this id",
+        "stile approve --factor pam:stile-stepup    with what PAM asks",
         "oathtool --totp -b - < secret | stile approve --stdin"
     ))]
     Approve(Approve),
@@ -303,6 +304,10 @@ pub(super) struct Approve {
     /// The challenge; needed if several are pending
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) id: Option<u64>,
+    /// The factor to answer with, as `totp` or `pam:stile-stepup`; `stile pending --json` shows
+    /// what will do
+    #[arg(long, value_name = "FACTOR")]
+    pub(super) factor: Option<String>,
     /// Read the code as one line from stdin
     #[arg(long)]
     pub(super) stdin: bool,
@@ -341,6 +346,10 @@ pub(super) struct Elevate {
     /// For this long at most, as `30m`
     #[arg(long = "for", value_name = "DURATION", value_parser = seconds)]
     pub(super) limit: Option<u64>,
+    /// The factor to answer with, as `totp` or `pam:stile-stepup`; `stile pending --json` shows
+    /// what will do
+    #[arg(long, value_name = "FACTOR")]
+    pub(super) factor: Option<String>,
     /// Read the code as one line from stdin
     #[arg(long)]
     pub(super) stdin: bool,
@@ -356,6 +365,10 @@ pub(super) struct Run {
     /// For this long at most, as `30m`
     #[arg(long = "for", value_name = "DURATION", value_parser = seconds)]
     pub(super) limit: Option<u64>,
+    /// The factor to answer with, as `totp` or `pam:stile-stepup`; `stile pending --json` shows
+    /// what will do
+    #[arg(long, value_name = "FACTOR")]
+    pub(super) factor: Option<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<std::ffi::OsString>,

@@ -6,15 +6,16 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use super::approve::{throttled, wrong};
+use super::approve::{more, throttled, wrong};
 use super::args::{Elevate, Format, Run};
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
+use super::proof::{chosen, converse};
 use super::table::{Cut, Table};
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
-use crate::service::{Answer, RealmView};
+use crate::service::{self, Answer, ProofFor, RealmView};
 use crate::texts::Texts;
 
 /// How long somebody may take to type a code that nothing waits for.
@@ -61,7 +62,12 @@ pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
     let client = AgentClient::connect().await?;
     let realm = select(client.realms().await?, args.realm.as_deref())?;
     let prompter = Prompter::open(args.stdin)?;
-    let answer = ask(&client, &prompter, &realm, args.limit, false).await?;
+    let way = Way {
+        limit: args.limit,
+        this_process: false,
+        factor: args.factor,
+    };
+    let answer = ask(&client, &prompter, &realm, &way).await?;
     if args.format.json {
         print_json(&answer)?;
     }
@@ -79,7 +85,12 @@ pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
     let only_users = realm.scopes.iter().all(|scope| scope == "user");
     if realm.seconds_left == 0 || !only_users {
         let prompter = Prompter::open(false)?;
-        let answer = ask(&client, &prompter, &realm, args.limit, true).await?;
+        let way = Way {
+            limit: args.limit,
+            this_process: true,
+            factor: args.factor.clone(),
+        };
+        let answer = ask(&client, &prompter, &realm, &way).await?;
         let text = said(&realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
         prompter.say(&styled(GOOD, &text))?;
     }
@@ -101,15 +112,55 @@ fn become_it(program: &OsString, arguments: &[OsString]) -> Failure {
     Failure::new(exit, format!("can't run {shown}: {error}"))
 }
 
+/// What is to be proven, and how.
+struct Way {
+    /// For how many seconds at most.
+    limit: Option<u64>,
+    /// This very process is going to connect.
+    this_process: bool,
+    /// The factor that was named.
+    factor: Option<String>,
+}
+
 /// Asks for a code until one is right, or no further one would help.
 async fn ask(
     client: &AgentClient,
     prompter: &Prompter,
     realm: &RealmView,
-    limit: Option<u64>,
-    this_process: bool,
+    way: &Way,
 ) -> Result<Answer, Failure> {
-    prompter.say(&block(realm, limit))?;
+    prompter.say(&block(realm, way.limit))?;
+    let mut possible = realm.factors.clone();
+    let mut named = way.factor.clone();
+    loop {
+        let answer = match chosen(named.as_deref(), &possible) {
+            Some(factor) => {
+                let what = ProofFor::Realm(service::Elevate {
+                    realm: realm.realm.clone(),
+                    seconds: way.limit.unwrap_or(0),
+                    pid: None,
+                    this_process: way.this_process,
+                });
+                converse(&Texts::english(), prompter, &what, &factor).await?
+            }
+            None => by_code(client, prompter, realm, way).await?,
+        };
+        match answer {
+            Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
+                prompter.say(&more(&Texts::english(), &factors))?;
+                (possible, named) = (factors, None);
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+async fn by_code(
+    client: &AgentClient,
+    prompter: &Prompter,
+    realm: &RealmView,
+    way: &Way,
+) -> Result<Answer, Failure> {
     loop {
         let code = match prompter.code(PATIENCE).await? {
             Typed::Code(code) => code,
@@ -125,9 +176,9 @@ async fn ask(
                 ));
             }
         };
-        let seconds = limit.unwrap_or(0);
+        let seconds = way.limit.unwrap_or(0);
         let answer = client
-            .elevate(&realm.realm, seconds, this_process, &code)
+            .elevate(&realm.realm, seconds, way.this_process, &code)
             .await?;
         match answer {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
@@ -179,14 +230,15 @@ fn block(realm: &RealmView, limit: Option<u64>) -> String {
 }
 
 fn said(realm: &RealmView, answer: &Answer) -> Result<String, String> {
-    match *answer {
-        Answer::Accepted { until_seconds, .. } => Ok(format!(
+    match answer {
+        &Answer::Accepted { until_seconds, .. } => Ok(format!(
             "elevated: {} for up to {}",
             escape(&realm.realm),
             duration(until_seconds)
         )),
-        Answer::Wrong { tries_left } => Err(wrong(&Texts::english(), tries_left)),
-        Answer::Throttled { retry_seconds } => Err(throttled(&Texts::english(), retry_seconds)),
+        &Answer::Wrong { tries_left } => Err(wrong(&Texts::english(), tries_left)),
+        &Answer::Throttled { retry_seconds } => Err(throttled(&Texts::english(), retry_seconds)),
+        Answer::More { factors } => Err(more(&Texts::english(), factors)),
     }
 }
 
@@ -203,6 +255,7 @@ mod tests {
             scopes: vec!["user".into()],
             ttl_seconds: 900,
             seconds_left: 0,
+            factors: vec!["totp".into()],
         }
     }
 

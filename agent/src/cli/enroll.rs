@@ -64,6 +64,7 @@ pub(super) async fn finish(
             print("The secret is still on this screen: clear it before others see it.")?;
             Ok(Exit::Ok)
         }
+        Answer::More { .. } => Err(unconfirmed("the agent asks for more")),
         Answer::Wrong { tries_left } => Err(Failure::new(
             Exit::Refused,
             wrong(&Texts::english(), tries_left),

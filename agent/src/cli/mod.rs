@@ -17,6 +17,7 @@ mod help;
 mod ledger;
 mod output;
 mod policy;
+mod proof;
 mod qr;
 mod reload;
 mod revoke;

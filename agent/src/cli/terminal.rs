@@ -16,8 +16,8 @@ use zeroize::{Zeroize, Zeroizing};
 use super::failure::{Exit, Failure};
 use crate::clock::{self, BootTime};
 
-/// The longest line that is read, in bytes: more than any code, and more than the agent takes.
-const MAX_LINE: usize = 128;
+/// The longest line that is read, in bytes: more than any code, and all that PAM takes.
+const MAX_LINE: usize = 512;
 /// What the terminal's driver takes as "no such key" (`_POSIX_VDISABLE` on Linux).
 const NO_KEY: u8 = 0;
 const PROMPT: &str = "code: ";
@@ -33,6 +33,26 @@ pub(super) enum Typed {
     NotACode,
     /// Nothing in time.
     TooLate,
+}
+
+/// What was read.
+enum Line {
+    /// A line, or what came before the end of the input.
+    Whole(Zeroizing<Vec<u8>>),
+    /// More than a line that anybody means.
+    TooLong,
+    /// Nothing in time.
+    TooLate,
+}
+
+impl From<Line> for Typed {
+    fn from(line: Line) -> Self {
+        match line {
+            Line::Whole(line) => typed(&line),
+            Line::TooLong => Self::NotACode,
+            Line::TooLate => Self::TooLate,
+        }
+    }
 }
 
 /// Where codes come from, and where the user reads what they are for.
@@ -79,8 +99,35 @@ impl Prompter {
     ///
     /// When this future is dropped, the terminal is put back as it was.
     pub(super) async fn code(&self, patience: Duration) -> Result<Typed, Failure> {
+        Ok(self.line(patience, Some(PROMPT)).await?.into())
+    }
+
+    /// Reads an answer to a question that stands there already; one that is secret isn't shown.
+    /// `None` if there is none.
+    pub(super) async fn answer(
+        &self,
+        patience: Duration,
+        secret: bool,
+    ) -> Result<Option<Zeroizing<String>>, Failure> {
+        let Line::Whole(line) = self.line(patience, secret.then_some("")).await? else {
+            return Ok(None);
+        };
+        let mut text = Zeroizing::new(String::with_capacity(line.len()));
+        match std::str::from_utf8(&line) {
+            Ok(line) => text.push_str(line.trim_end_matches('\r')),
+            Err(_) => return Ok(None),
+        }
+        Ok(Some(text))
+    }
+
+    /// Reads a line; hidden, after this prompt, if there is one.
+    async fn line(
+        &self,
+        patience: Duration,
+        hidden: Option<&'static str>,
+    ) -> Result<Line, Failure> {
         let broken =
-            |error: io::Error| Failure::new(Exit::Refused, format!("can't read the code: {error}"));
+            |error: io::Error| Failure::new(Exit::Refused, format!("can't read it: {error}"));
         let deadline = clock::now().boot.after(patience);
         // The other end of the pipe closes when this future is dropped.
         let (cancelled, _cancel) = io::pipe().map_err(broken)?;
@@ -89,7 +136,10 @@ impl Prompter {
             Self::Stdin => None,
         };
         let reading = tokio::task::spawn_blocking(move || match tty {
-            Some(tty) => read_hidden(&tty, &cancelled, deadline),
+            Some(tty) => match hidden {
+                Some(prompt) => read_hidden(&tty, prompt, &cancelled, deadline),
+                None => read_line(tty.as_fd(), &cancelled, deadline),
+            },
             None => read_line(io::stdin().as_fd(), &cancelled, deadline),
         });
         reading
@@ -100,16 +150,21 @@ impl Prompter {
 }
 
 /// Reads a line from the terminal without showing it.
-fn read_hidden(tty: &File, cancelled: &PipeReader, deadline: BootTime) -> io::Result<Typed> {
+fn read_hidden(
+    tty: &File,
+    prompt: &str,
+    cancelled: &PipeReader,
+    deadline: BootTime,
+) -> io::Result<Line> {
     let _hidden = EchoOff::new(tty.as_fd())?;
     let mut screen = tty;
-    screen.write_all(PROMPT.as_bytes())?;
-    let typed = read_line(tty.as_fd(), cancelled, deadline);
-    if !matches!(typed, Ok(Typed::Code(_))) {
+    screen.write_all(prompt.as_bytes())?;
+    let line = read_line(tty.as_fd(), cancelled, deadline);
+    if !matches!(&line, Ok(Line::Whole(line)) if !line.is_empty()) {
         // The terminal shows the newline that ends a line, and nothing else.
         screen.write_all(b"\n")?;
     }
-    typed
+    line
 }
 
 /// A terminal that shows nothing of what is typed but the newline. It is as it was before once
@@ -148,21 +203,21 @@ fn read_line(
     input: BorrowedFd<'_>,
     cancelled: &PipeReader,
     deadline: BootTime,
-) -> io::Result<Typed> {
+) -> io::Result<Line> {
     // Its whole capacity at once, so that no copy is left behind by growing.
     let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
     loop {
         match wait(input, cancelled.as_fd(), deadline)? {
             Event::Input => {}
             Event::Cancelled => return Err(io::ErrorKind::Interrupted.into()),
-            Event::Late => return Ok(Typed::TooLate),
+            Event::Late => return Ok(Line::TooLate),
         }
         // A byte at a time: what follows the line is for somebody else.
         let mut byte = [0];
         match nix::unistd::read(input, &mut byte) {
-            Ok(0) => return Ok(typed(&line)),
-            Ok(_) if byte == *b"\n" => return Ok(typed(&line)),
-            Ok(_) if line.len() == MAX_LINE => return Ok(Typed::NotACode),
+            Ok(0) => return Ok(Line::Whole(line)),
+            Ok(_) if byte == *b"\n" => return Ok(Line::Whole(line)),
+            Ok(_) if line.len() == MAX_LINE => return Ok(Line::TooLong),
             Ok(_) => line.push(byte[0]),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => return Err(error.into()),

@@ -8,6 +8,7 @@
 mod class;
 mod endpoints;
 mod outcome;
+mod proof;
 mod risk;
 mod rules;
 #[cfg(test)]

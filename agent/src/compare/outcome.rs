@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::class::{self, Class};
+use super::proof::takes_more;
 use super::rules::{action_word, duration, name_of};
 use crate::policy::{
-    Action, Endpoint, EndpointName, Factor, Matcher, Mode, OnExpiry, Policy, Rule, RuleName, Scope,
+    Action, Endpoint, EndpointName, Matcher, Mode, OnExpiry, Policy, Proof, Rule, RuleName, Scope,
 };
 
 /// What becomes of users at an endpoint, where that changes.
@@ -220,7 +221,7 @@ struct Given<'p> {
     ttl: Duration,
     keeps: bool,
     /// None if no proof is asked for.
-    proof: Option<(&'p [Factor], &'p RuleName)>,
+    proof: Option<(&'p Proof, &'p RuleName)>,
 }
 
 impl<'p> Does<'p> {
@@ -232,7 +233,7 @@ impl<'p> Does<'p> {
             };
         };
         let proof = match &rule.action {
-            Action::StepUp { factors, realm, .. } => Some((factors.as_slice(), realm)),
+            Action::StepUp { proof, realm, .. } => Some((proof, realm)),
             _ => None,
         };
         let given = Given {
@@ -264,13 +265,11 @@ impl<'p> Does<'p> {
             compared.note(reach(before.scope), reach(after.scope));
             compared.note(before.ttl, after.ttl);
             compared.note(before.keeps, after.keeps);
-            if let (Some((factors, realm)), Some((new_factors, new_realm))) =
+            if let (Some((proof, realm)), Some((new_proof, new_realm))) =
                 (before.proof, after.proof)
             {
-                let among =
-                    |all: &[Factor], some: &[Factor]| some.iter().all(|one| all.contains(one));
-                compared.laxer |= !among(factors, new_factors);
-                compared.stricter |= !among(new_factors, factors);
+                compared.laxer |= takes_more(new_proof, proof);
+                compared.stricter |= takes_more(proof, new_proof);
                 compared.other |= realm != new_realm;
             }
         }

@@ -2,7 +2,7 @@
 //! What changes of risks and thresholds.
 
 use super::rules::{condition_list, duration, endpoint_list};
-use super::{Item, ItemChange, changed_fields, listed};
+use super::{Item, ItemChange, changed_fields};
 use crate::policy::{Policy, Response, Risk, Threshold};
 
 pub(super) fn changes(old: &Policy, new: &Policy) -> Vec<Item> {
@@ -69,12 +69,12 @@ fn threshold_name(threshold: &Threshold) -> String {
     let points = threshold.points;
     match &threshold.response {
         Response::Deny => format!("threshold {points}: deny"),
-        Response::StepUp { ttl, factors } => {
+        Response::StepUp { ttl, proof } => {
             let ttl = ttl.map_or_else(String::new, |ttl| format!(" {}", duration(ttl)));
-            let factors = factors
+            let proof = proof
                 .as_ref()
-                .map_or_else(String::new, |factors| format!(" with {}", listed(factors)));
-            format!("threshold {points}: step-up{ttl}{factors}")
+                .map_or_else(String::new, |proof| format!(" with {proof}"));
+            format!("threshold {points}: step-up{ttl}{proof}")
         }
     }
 }

@@ -134,8 +134,8 @@ fn fields(policy: &Policy, rule: &Rule) -> Vec<(&'static str, Option<String>)> {
         .map(|user| format!("!{}", user_text(user)));
     let users = rule.users.iter().map(user_text).chain(excepted);
     let terms = rule.action.terms();
-    let (factors, realm) = match &rule.action {
-        Action::StepUp { factors, realm, .. } => (Some(listed(factors)), Some(realm.to_string())),
+    let (proof, realm) = match &rule.action {
+        Action::StepUp { proof, realm, .. } => (Some(proof.to_string()), Some(realm.to_string())),
         _ => (None, None),
     };
     let (first, max_hold) = match rule.action.first() {
@@ -155,7 +155,7 @@ fn fields(policy: &Policy, rule: &Rule) -> Vec<(&'static str, Option<String>)> {
         ("action", Some(action_word(&rule.action).to_owned())),
         ("ttl", terms.map(|terms| duration(terms.ttl))),
         ("scope", terms.map(|terms| terms.scope.to_string())),
-        ("factors", factors),
+        ("proof", proof),
         ("realm", realm),
         ("first", first.map(str::to_owned)),
         ("max_hold", max_hold),

@@ -91,9 +91,9 @@ fn name(value: &Value<'_>, findings: &mut Findings) -> Option<ServiceName> {
                 format!("{text:?} is no service that can be asked"),
             )
             .help(
-                "write the name of a file in /etc/pam.d that is stile's own, as \
-                 \"stile-stepup\": letters, digits, `-`, `_` and `.`; neither \"other\" nor \
-                 \"common-…\", which every login shares",
+                "write the name of a file in /etc/pam.d that was made for stile, as \
+                 \"stile-stepup\": it begins with \"stile-\"; services of logins take a \
+                 password, which is no further factor",
             );
     }
     name

@@ -14,6 +14,7 @@ use super::pam::{PamSetting, services};
 use super::read::{Trust, read_text};
 use super::table::{Table, Value, parse};
 use crate::ledger::{LOCK_AFTER, MOST_FAILURES};
+use crate::policy::Levels;
 
 /// Where the login uids of this host are defined (login.defs(5)).
 const LOGIN_DEFS: &str = "/etc/login.defs";
@@ -44,7 +45,7 @@ const MAX_PROMPTS: u32 = 100_000;
 const LOCK_LIMITS: std::ops::RangeInclusive<u32> = 5..=MOST_FAILURES;
 
 /// Where packages put the program that asks PAM.
-const PAM_HELPER: &str = "/usr/libexec/stile/stile-pam";
+const PAM_HELPER: &str = crate::verify::pam::HELPER;
 
 /// Longest name of a group (useradd(8)).
 const MAX_GROUP: usize = 32;
@@ -83,6 +84,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How much factors are worth on this host.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        Levels::new(self.pam.iter().map(|it| (it.service.clone(), it.assurance)))
+    }
+
     /// Reads the settings; those of a file that doesn't exist are the defaults.
     ///
     /// # Errors

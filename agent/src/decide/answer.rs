@@ -10,7 +10,7 @@ use super::{ElevationFact, First, Rule, Terms};
 use crate::classify::ProcessId;
 use crate::clock::BootTime;
 use crate::ids::{ElevationId, EndpointId, Uid};
-use crate::policy::{Endpoint, Existing, Factor, RuleName, Scope};
+use crate::policy::{Endpoint, Existing, Factor, Proof, RuleName, Scope};
 
 /// May this subject reach this endpoint?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,13 +178,13 @@ impl ElevationPermit {
         question: Question,
         offer: Offer,
         realm: RuleName,
-        fact: &ElevationFact<'_>,
+        (fact, expires): (&ElevationFact<'_>, BootTime),
     ) -> Self {
         Self {
             id: fact.id,
             factor: fact.factor.clone(),
             question,
-            expires: fact.expires(&offer),
+            expires,
             offer,
             realm,
         }
@@ -234,7 +234,7 @@ pub struct ChallengeOrder {
     pub(super) question: Question,
     pub(super) offer: Offer,
     pub(super) first: First,
-    pub(super) factors: Vec<Factor>,
+    pub(super) proof: Proof,
     pub(super) realm: RuleName,
     pub(super) bound: Bound,
 }
@@ -258,10 +258,10 @@ impl ChallengeOrder {
         self.first
     }
 
-    /// Any one of these is proof; never empty.
+    /// What is proof.
     #[must_use]
-    pub fn factors(&self) -> &[Factor] {
-        &self.factors
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// The realm in which the proof will count.

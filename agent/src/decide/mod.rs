@@ -19,8 +19,8 @@ pub use answer::{
 use crate::clock::{BootTime, WallTime};
 use crate::ids::{ElevationId, Uid};
 use crate::policy::{
-    Action, Assurance, Endpoint, Evaluation, Factor, Facts, First, Matcher, Mode, Names, OnlyTime,
-    Policy, Rule, Terms, Unknown, evaluate_with,
+    Action, Assurance, Endpoint, Evaluation, Factor, Facts, First, Given, Levels, Matcher, Mode,
+    Names, OnlyTime, Policy, Proof, Rule, Terms, Unknown, evaluate_with,
 };
 
 /// An elevation of the subject, proven since this machine booted.
@@ -42,7 +42,15 @@ pub struct ElevationFact<'a> {
     pub until: Option<BootTime>,
 }
 
-impl ElevationFact<'_> {
+impl<'a> ElevationFact<'a> {
+    /// The factor, and how much it was worth.
+    fn given(&self) -> Given<'a> {
+        Given {
+            factor: self.factor,
+            assurance: self.assurance,
+        }
+    }
+
     /// When a grant of this ends.
     fn expires(&self, offer: &Offer) -> BootTime {
         let expires = offer.expires(self.proven);
@@ -91,7 +99,7 @@ pub fn decide<'a>(
         };
     }
     let found = find(policy, names, question, known.facts);
-    let decision = apply(&found, question, known, elevations, now);
+    let decision = apply(&found, question, known, elevations, (&policy.levels, now));
     let observes = found.observed.is_some() || policy.mode == Mode::Observe;
     Decided {
         decision: if observes {
@@ -193,7 +201,7 @@ fn apply<'a>(
     question: Question,
     known: Known<'_>,
     elevations: impl IntoIterator<Item = ElevationFact<'a>>,
-    now: BootTime,
+    (levels, now): (&Levels, BootTime),
 ) -> Decision {
     let Some(rule) = found.rule else {
         return Decision::Deny(fall_through(found));
@@ -205,23 +213,28 @@ fn apply<'a>(
         Action::Allow { .. } => Decision::Allow(AllowPermit::new(question, offer)),
         Action::StepUp {
             first,
-            factors,
+            proof,
             realm,
             ..
         } => {
             let bound = known.holder.bound(offer.terms.scope);
-            let proofs = elevations.into_iter();
-            let proofs = proofs.filter(|fact| factors.contains(fact.factor));
-            match fresh(&offer, realm.as_str(), &bound, proofs, now) {
-                Some(fact) => {
+            let asked = Asked {
+                proof,
+                offer: &offer,
+                realm: realm.as_str(),
+                bound: &bound,
+            };
+            match asked.met_by(elevations.into_iter(), levels, now) {
+                Some((fact, expires)) => {
                     let realm = realm.clone();
-                    Decision::Elevated(ElevationPermit::new(question, offer, realm, &fact))
+                    let met = (&fact, expires);
+                    Decision::Elevated(ElevationPermit::new(question, offer, realm, met))
                 }
                 None => Decision::Challenge(ChallengeOrder {
                     question,
                     offer,
                     first: *first,
-                    factors: factors.clone(),
+                    proof: proof.clone(),
                     realm: realm.clone(),
                     bound,
                 }),
@@ -271,23 +284,40 @@ fn deny_reason(found: &Evaluation<'_>, rule: &Rule) -> DenialReason {
     }
 }
 
-/// The elevation that satisfies the rule the longest. One "proven" in the future is none. One
-/// that was given for something else, even for more, is none either: the user was asked for
-/// that, and not for this.
-fn fresh<'a>(
-    offer: &Offer,
-    realm: &str,
-    bound: &Bound,
-    elevations: impl Iterator<Item = ElevationFact<'a>>,
-    now: BootTime,
-) -> Option<ElevationFact<'a>> {
-    if *bound == Bound::Socket {
-        return None;
+/// What a rule asks for, and of whom.
+struct Asked<'r> {
+    proof: &'r Proof,
+    offer: &'r Offer,
+    realm: &'r str,
+    bound: &'r Bound,
+}
+
+impl Asked<'_> {
+    /// The elevation behind a grant, and when that ends: the one that satisfies the rule the
+    /// longest; where it asks for several, the first of them to end. One "proven" in the future
+    /// is none. One that was given for something else, even for more, is none either: the user
+    /// was asked for that, and not for this.
+    fn met_by<'a>(
+        &self,
+        elevations: impl Iterator<Item = ElevationFact<'a>>,
+        levels: &Levels,
+        now: BootTime,
+    ) -> Option<(ElevationFact<'a>, BootTime)> {
+        if *self.bound == Bound::Socket {
+            return None;
+        }
+        let fresh: Vec<_> = elevations
+            .filter(|fact| fact.realm == self.realm && fact.bound == self.bound)
+            .map(|fact| (fact, fact.expires(self.offer)))
+            .filter(|(fact, expires)| fact.proven <= now && now < *expires)
+            .collect();
+        let given: Vec<_> = fresh
+            .iter()
+            .map(|(fact, expires)| (fact.given(), *expires))
+            .collect();
+        let at = self.proof.rests_on(&given, levels)?;
+        fresh.get(at).copied()
     }
-    elevations
-        .filter(|fact| fact.realm == realm && fact.bound == bound)
-        .filter(|fact| fact.proven <= now && now < fact.expires(offer))
-        .max_by_key(|fact| fact.expires(offer))
 }
 
 #[cfg(test)]

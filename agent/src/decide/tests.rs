@@ -110,7 +110,7 @@ fn a_step_up_rule_asks_for_proof() {
     assert_eq!(order.offer().rule.as_str(), "dba");
     assert_eq!(order.question().subject, Uid(1001));
     assert_eq!(order.offer().terms.ttl, TTL);
-    assert_eq!(order.factors(), [Factor::Totp]);
+    assert_eq!(*order.proof(), Proof::default());
 }
 
 #[test]
@@ -234,4 +234,86 @@ fn a_denial_reads_as_a_sentence() {
         panic!("{decided:?}");
     };
     assert_eq!(denial.to_string(), "denied (rule \"no contractors\")");
+}
+
+/// What a rule of realm "r" that asks for this decides about these elevations.
+fn asked_for(keys: &str, facts: &[ElevationFact<'_>]) -> Decision {
+    let mut policy = policy(&format!(
+        "[[endpoint]]\nname = \"db\"\nhosts = [\"10.0.0.1\"]\nports = [5432]\n\n[[rule]]\n\
+         name = \"r\"\nendpoints = [\"db\"]\nusers = [\"*\"]\naction = \"step-up\"\nttl = \"10m\"\n{keys}\n"
+    ));
+    let finger = "stile-finger".parse().unwrap();
+    policy.levels = Levels::new([(finger, Assurance::MEDIUM)]);
+    let question = Question {
+        subject: Uid(1001),
+        endpoint: EndpointId::from_name("db"),
+    };
+    let known = Known {
+        facts: &FakeFacts::at("2026-01-05T12:00:00Z"),
+        holder: &Holder::default(),
+    };
+    let facts = facts.iter().copied();
+    decide(&policy, &names(), question, known, facts, NOW).decision
+}
+
+#[test]
+fn several_factors_together_are_each_asked_for_and_the_first_to_end_ends_the_grant() {
+    let keys = "all = [\"totp\", \"pam:stile-finger\"]";
+    let finger = Factor::Pam("stile-finger".parse().unwrap());
+    let code = fact(1, "r", 4_700_000_000_000);
+    let touch = ElevationFact {
+        factor: &finger,
+        assurance: Assurance::MEDIUM,
+        ..fact(2, "r", 4_600_000_000_000)
+    };
+    for lacking in [&[][..], &[code], &[touch], &[code, code]] {
+        let decision = asked_for(keys, lacking);
+        assert!(matches!(decision, Decision::Challenge(_)), "{lacking:?}");
+    }
+    let Decision::Elevated(permit) = asked_for(keys, &[code, touch]) else {
+        panic!("both were given");
+    };
+    assert_eq!(permit.id(), ElevationId(2));
+    assert_eq!(permit.expires(), BootTime(4_600_000_000_000).after(TTL));
+    let stale = ElevationFact {
+        proven: BootTime(0),
+        ..touch
+    };
+    let decision = asked_for(keys, &[code, stale]);
+    assert!(matches!(decision, Decision::Challenge(_)));
+}
+
+#[test]
+fn a_level_is_met_by_what_is_worth_so_much_and_a_stronger_factor_meets_a_weaker_rule() {
+    let finger = Factor::Pam("stile-finger".parse().unwrap());
+    let code = fact(1, "r", 4_700_000_000_000);
+    let touch = ElevationFact {
+        factor: &finger,
+        assurance: Assurance::MEDIUM,
+        ..code
+    };
+    assert!(matches!(
+        asked_for("assurance = 2", &[code]),
+        Decision::Challenge(_)
+    ));
+    assert!(matches!(
+        asked_for("assurance = 2", &[touch]),
+        Decision::Elevated(_)
+    ));
+    assert!(matches!(
+        asked_for("assurance = 3", &[touch]),
+        Decision::Challenge(_)
+    ));
+    assert!(matches!(asked_for("", &[touch]), Decision::Elevated(_)));
+    let only = "factors = [\"pam:stile-finger\"]";
+    assert!(matches!(asked_for(only, &[code]), Decision::Challenge(_)));
+    let recovery = ElevationFact {
+        factor: &Factor::Recovery,
+        ..code
+    };
+    assert!(matches!(asked_for("", &[recovery]), Decision::Elevated(_)));
+    assert!(matches!(
+        asked_for("recovery = false", &[recovery]),
+        Decision::Challenge(_)
+    ));
 }

@@ -133,6 +133,8 @@ pub struct TermsView {
     pub realm: Option<String>,
     /// What is accepted as proof.
     pub factors: Vec<String>,
+    /// What it asks for, in words; empty if it asks for nothing.
+    pub proof: String,
     /// How long a connection waits, as `60s`; none if it is refused at first.
     pub max_hold: Option<String>,
 }
@@ -266,12 +268,13 @@ fn denied(found: &Evaluation<'_>) -> Denied {
 
 fn terms(action: &Action) -> Option<TermsView> {
     let terms = action.terms()?;
-    let (realm, factors) = match action {
-        Action::StepUp { realm, factors, .. } => (
+    let (realm, factors, proof) = match action {
+        Action::StepUp { realm, proof, .. } => (
             Some(realm.to_string()),
-            factors.iter().map(ToString::to_string).collect(),
+            proof.factors().iter().map(ToString::to_string).collect(),
+            proof.to_string(),
         ),
-        _ => (None, Vec::new()),
+        _ => (None, Vec::new(), String::new()),
     };
     let max_hold = match action.first() {
         Some(crate::policy::First::Hold { max_hold }) => Some(format_duration(max_hold)),
@@ -282,6 +285,7 @@ fn terms(action: &Action) -> Option<TermsView> {
         scope: terms.scope.to_string(),
         realm,
         factors,
+        proof,
         max_hold,
     })
 }

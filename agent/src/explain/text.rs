@@ -139,9 +139,9 @@ impl Explanation {
             };
             remarks.push(format!("for {}, {far}", terms.ttl));
             if let Some(realm) = &terms.realm {
-                let factors = terms.factors.join(" or ");
                 remarks.push(format!(
-                    "proof: {factors}; it counts in the realm {realm:?}"
+                    "proof: {}; it counts in the realm {realm:?}",
+                    terms.proof
                 ));
             }
             remarks.push(match &terms.max_hold {

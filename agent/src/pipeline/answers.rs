@@ -35,14 +35,18 @@ impl Pipeline {
             .ok_or(Refusal::NoSuchChallenge)?;
         let key = challenge.key.clone();
         let subject = key.subject;
+        self.takes(challenge, &factor_of(code), now)?;
         // Each answer is written down, also one that isn't looked at.
         if !self.flood.admits(caller.uid, now.boot) {
             return Err(Refusal::Busy);
         }
-        let purpose = Purpose::new(key.realm.as_str(), &key.bound);
+        let purpose = Purpose {
+            recovery: key.proof.recovery,
+            ..Purpose::new(key.realm.as_str(), &key.bound)
+        };
         let verification = verify_code(&mut self.ledger, subject, purpose, code, now, &self.boot);
         match self.judged(subject, &factor_of(code), Some(id), verification, now)? {
-            Ok(verified) => self.approve(&[id], verified, key.realm.as_str(), now),
+            Ok(verified) => self.proven(id, &key, verified, now),
             Err(answer) => Ok(answer),
         }
     }
@@ -59,7 +63,7 @@ impl Pipeline {
         self.record(now, [Event::Factor(used)])
     }
 
-    fn factor_use(
+    pub(super) fn factor_use(
         &self,
         uid: Uid,
         factor: &Factor,

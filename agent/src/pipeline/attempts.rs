@@ -244,6 +244,7 @@ impl Pipeline {
             realm: order.realm().clone(),
             bound: order.bound().clone(),
             socket: (*order.bound() == Bound::Socket).then_some(facts.cookie),
+            proof: order.proof().clone(),
         };
         let terms = Terms::new(order.offer(), Some(order.realm()));
         if order.first() == First::Reject && facts.disposition == Disposition::Held {
@@ -284,7 +285,8 @@ impl Pipeline {
                     flow,
                     realm,
                     rule,
-                    factors: order.factors().to_vec(),
+                    factors: order.proof().factors().to_vec(),
+                    proof: order.proof().to_string(),
                     hold_seconds: hold.as_secs(),
                 });
                 if let Err(error) = self.record(now, [decision, asked]) {

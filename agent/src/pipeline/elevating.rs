@@ -6,14 +6,14 @@ use std::time::Duration;
 use tracing::info;
 use zeroize::Zeroizing;
 
+use super::proving::Purposes;
 use super::{Pipeline, StageError};
 use crate::classify::Process;
 use crate::clock::Now;
 use crate::decide::Bound;
-use crate::ids::ChallengeId;
 use crate::policy::{Realm, Scope, realms_of};
 use crate::service::{Answer, Caller, Elevate, RealmView, Refusal, seconds_up};
-use crate::verify::{Purpose, factor_of, verify_code};
+use crate::verify::{Verified, factor_of, verify_code};
 
 /// The longest time that a user may ask for. No rule gives more.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,6 +38,7 @@ impl Pipeline {
                 endpoints: found.endpoints.into_iter().collect(),
                 scopes: found.scopes.iter().map(ToString::to_string).collect(),
                 ttl_seconds: found.ttl.as_secs(),
+                factors: self.factors_for(caller.uid, &found.proofs),
                 realm,
             }
         });
@@ -55,40 +56,63 @@ impl Pipeline {
     ) -> Result<Answer, Refusal> {
         // What the gate reported before the answer counts as before it.
         self.drain_attempts();
+        let purposes = self.purposes(caller, wanted, now)?;
+        self.some_take(&purposes.proofs, &factor_of(code))?;
+        if !self.flood.admits(caller.uid, now.boot) {
+            return Err(Refusal::Busy);
+        }
+        let purpose = purposes.purpose(&wanted.realm);
+        let verification =
+            verify_code(&mut self.ledger, caller.uid, purpose, code, now, &self.boot);
+        match self.judged(caller.uid, &factor_of(code), None, verification, now)? {
+            Ok(verified) => self.elevated(caller, wanted, &purposes, verified, now),
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    /// For what a proof would count that the caller gives beforehand.
+    pub(super) fn purposes(
+        &self,
+        caller: Caller,
+        wanted: &Elevate,
+        now: Now,
+    ) -> Result<Purposes, Refusal> {
         let realms = realms_of(&self.policy, &self.names, caller.uid);
         let found = realms.get(&wanted.realm).ok_or(Refusal::NoSuchRealm)?;
         let (first, further) = self.bounds(caller, wanted, found)?;
         let limit = (wanted.seconds > 0).then(|| Duration::from_secs(wanted.seconds).min(LONGEST));
-        if !self.flood.admits(caller.uid, now.boot) {
-            return Err(Refusal::Busy);
-        }
-        let purpose = Purpose {
-            realm: &wanted.realm,
-            bound: &first,
-            further: &further,
+        Ok(Purposes {
+            first,
+            further,
             until: limit.map(|limit| now.boot.after(limit)),
-            recovery: true,
-        };
-        let verification =
-            verify_code(&mut self.ledger, caller.uid, purpose, code, now, &self.boot);
-        let verified = match self.judged(caller.uid, &factor_of(code), None, verification, now)? {
-            Ok(verified) => verified,
-            Err(answer) => return Ok(answer),
-        };
-        let waits = |bound: &Bound| *bound == first || further.contains(bound);
-        let answered: Vec<ChallengeId> = self
-            .challenges
-            .all()
-            .filter(|it| it.key.subject == caller.uid)
-            .filter(|it| it.key.realm.as_str() == wanted.realm && waits(&it.key.bound))
-            .map(|it| it.id)
+            ttl: limit.map_or(found.ttl, |limit| found.ttl.min(limit)),
+            proofs: found.proofs.clone(),
+        })
+    }
+
+    /// Lets through what waits for a proof that was given beforehand.
+    pub(super) fn elevated(
+        &mut self,
+        caller: Caller,
+        wanted: &Elevate,
+        purposes: &Purposes,
+        verified: Verified,
+        now: Now,
+    ) -> Result<Answer, Refusal> {
+        let bounds: Vec<&Bound> = [&purposes.first]
+            .into_iter()
+            .chain(&purposes.further)
             .collect();
+        let met = self.met(caller.uid, &wanted.realm, None, &bounds, now)?;
+        if let Some(missing) = self.missing_in(caller.uid, wanted, purposes, now)? {
+            self.half_elevated(caller.uid, &wanted.realm, &verified, now)?;
+            return Ok(Answer::More { factors: missing });
+        }
         info!(uid = %caller.uid, realm = %wanted.realm, "elevated");
-        let longest = limit.map_or(found.ttl, |limit| found.ttl.min(limit));
-        let answer = self.approve(&answered, verified, &wanted.realm, now)?;
+        let answer = self.approve_met(&met, verified, &wanted.realm, now)?;
         Ok(match answer {
             Answer::Accepted { released, .. } => Answer::Accepted {
-                until_seconds: longest.as_secs(),
+                until_seconds: purposes.ttl.as_secs(),
                 released,
             },
             other => other,

@@ -379,6 +379,6 @@ fn as_refusal(answer: Answer) -> Refusal {
     match answer {
         Answer::Wrong { tries_left } => Refusal::WrongCode { tries_left },
         Answer::Throttled { retry_seconds } => Refusal::Throttled { retry_seconds },
-        Answer::Accepted { .. } => Refusal::NeedsCode,
+        Answer::Accepted { .. } | Answer::More { .. } => Refusal::NeedsCode,
     }
 }

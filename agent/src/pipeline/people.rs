@@ -10,7 +10,7 @@ use crate::challenge::Challenge;
 use crate::classify::Process;
 use crate::clock::Now;
 use crate::ids::{ChallengeId, Uid};
-use crate::policy::Factor;
+use crate::policy::{Factor, Proof};
 use crate::service::{ChallengeView, News, seconds_up};
 
 /// Most further endpoints that are named.
@@ -56,7 +56,11 @@ impl Pipeline {
             ttl_seconds: terms.given.ttl.as_secs(),
             deadline: now.wall.seconds() + seconds_up(left),
             seconds_left: seconds_up(left),
-            factors: self.factors_of(subject),
+            factors: self
+                .answers_to(challenge, now)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
     }
 
@@ -78,12 +82,15 @@ impl Pipeline {
         examined.doubt.map(|doubt| doubt.to_string())
     }
 
-    /// What the user can answer with.
-    pub(super) fn factors_of(&self, uid: Uid) -> Vec<String> {
-        match self.ledger.is_enrolled(uid) {
-            Ok(true) => vec![Factor::Totp.to_string()],
-            Ok(false) | Err(_) => Vec::new(),
-        }
+    /// What the user can give beforehand for one of these proofs.
+    pub(super) fn factors_for(&self, uid: Uid, proofs: &[Proof]) -> Vec<String> {
+        let at_hand = self.at_hand(uid);
+        let helps = |factor: &&Factor| self.some_take(proofs, factor).is_ok();
+        at_hand
+            .iter()
+            .filter(helps)
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Tells those who watch that a challenge was raised.

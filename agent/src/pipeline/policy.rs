@@ -117,6 +117,7 @@ impl Pipeline {
         let settings = Settings::load(&self.places.settings)?;
         let mut loaded = policy::load(&self.places.policy)?;
         loaded.policy.add_nat64(&settings.nat64);
+        loaded.policy.levels = settings.levels();
         let untaken = self.hosts.teach(&mut loaded.policy, &settings.nat64);
         let tables = policy::compile(&loaded.policy, &self.names)?;
         self.warn_of_restart(&settings);

@@ -209,6 +209,7 @@ mod tests {
             rule: "dba".into(),
             realm: "default".into(),
             factors: Vec::new(),
+            proof: String::new(),
             hold_seconds: 60,
         })
     }

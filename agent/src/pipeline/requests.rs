@@ -66,6 +66,7 @@ impl Pipeline {
                 self.finish(reply, answer);
             }
             Request::Factors(caller, request) => self.serve_factors(caller, request),
+            Request::Proofs(caller, request) => self.serve_proofs(caller, request),
             Request::Recent(caller, reply) => send(reply, Ok(self.recent.visible(caller))),
             Request::Elevations(caller, reply) => {
                 let elevations = self.list_elevations(caller, now);

@@ -85,6 +85,7 @@ pub async fn run(places: Places, overrides: Overrides) -> Result<(), StartError>
     let pipeline = Pipeline::start(places, overrides, exits, news_in)?;
     let settings = crate::bus::BusSettings {
         prompt_group: pipeline.settings.prompt_group.clone(),
+        pam_helper: pipeline.settings.pam_helper.clone(),
         watched: std::sync::Arc::clone(&pipeline.watched),
     };
     tokio::spawn(stay_on_bus(settings, requests_in, news, bus_in));
@@ -151,6 +152,7 @@ impl Pipeline {
         let settings = settings(&places.settings, overrides)?;
         let mut loaded = policy::load(&places.policy).map_err(EnforceError::from)?;
         loaded.policy.add_nat64(&settings.nat64);
+        loaded.policy.levels = settings.levels();
         for warning in &loaded.warnings {
             warn!("{warning}");
         }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What stands before the name of a PAM service.
 const PAM: &str = "pam:";
-/// Longest name of a PAM service.
+/// What the name of a service that was made for stile is, or begins with.
+const OWN: &str = "stile";
+/// Longest name of a service of PAM.
 const MAX_SERVICE: usize = 64;
 
 /// How somebody proves who they are.
@@ -79,12 +81,15 @@ impl FromStr for ServiceName {
     type Err = NoFactor;
 
     fn from_str(text: &str) -> Result<Self, NoFactor> {
-        let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let fits = starts && text.len() <= MAX_SERVICE && text.chars().all(allowed);
-        // What PAM falls back to, and what every login shares, would be no further factor.
-        let shared = text == "other" || text.starts_with("common-");
-        if fits && !shared {
+        let fits = text.len() <= MAX_SERVICE && text.chars().all(allowed);
+        // One that was made for something else takes the password that every login takes, and
+        // that is no further factor.
+        let more = text.strip_prefix(OWN);
+        let own = more.is_some_and(|more| {
+            more.is_empty() || more.strip_prefix('-').is_some_and(|name| !name.is_empty())
+        });
+        if fits && own {
             Ok(Self(text.into()))
         } else {
             Err(NoFactor)
@@ -164,6 +169,10 @@ mod tests {
             "pam:a/b",
             "pam:other",
             "pam:common-auth",
+            "pam:login",
+            "pam:sudo",
+            "pam:stile-",
+            "pam:stiles",
             "pam:a b",
             "pam:-a",
             "PAM:x",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::host_doubts::{Host, Mentions};
 use super::read::Draft;
-use super::{Policy, PolicyVersion};
+use super::{Levels, Policy, PolicyVersion};
 use crate::config::{
     Diagnostic, Diagnostics, FileId, Findings, Trust, parse, peek, read_text, refuse_untrusted,
 };
@@ -127,6 +127,7 @@ fn load_files(
         thresholds: checked.thresholds,
         mode,
         nat64: Vec::new(),
+        levels: Levels::default(),
         version: PolicyVersion::of(files.iter().map(|(_, text)| &**text)),
     });
     if policy.is_some() {

@@ -22,6 +22,7 @@ pub mod names;
 mod nat64;
 mod pattern;
 mod program;
+mod proof;
 mod read;
 mod realms;
 mod risk;
@@ -54,6 +55,7 @@ pub use load::{Loaded, load, load_as, load_on, load_texts};
 pub use names::{NameError, Names, Remembered, SystemNames};
 pub use pattern::Pattern;
 pub use program::ProgramSelector;
+pub use proof::{Asks, Given, Levels, Proof};
 pub use realms::{Realm, realms_of};
 pub use risk::{MAX_POINTS, Response, Risk, Threshold};
 pub use rule::{
@@ -87,6 +89,9 @@ pub struct Policy {
     /// What stands behind these networks of 96 bits is an IPv4 address, by their last 32 bits; see
     /// [`Policy::add_nat64`].
     pub nat64: Vec<Ipv6Net>,
+    /// How much factors are worth on this host. It is no part of the files, and empty until the
+    /// daemon says it.
+    pub levels: Levels,
     /// Which policy this is.
     pub version: PolicyVersion,
 }

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod endpoint;
+mod proof;
 mod risk;
 mod rule;
 mod user;

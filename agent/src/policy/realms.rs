@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::matching::Matcher;
-use super::{Action, EndpointSelector, Names, Policy, RuleName, Scope};
+use super::{Action, EndpointSelector, Names, Policy, Proof, RuleName, Scope};
 use crate::ids::Uid;
 
 /// What the rules of one realm ask of a user.
@@ -17,6 +17,8 @@ pub struct Realm {
     pub scopes: Vec<Scope>,
     /// The longest time that one proof counts.
     pub ttl: Duration,
+    /// What they ask for.
+    pub proofs: Vec<Proof>,
 }
 
 /// The realms of the rules that speak of a user and ask for proof. A rule of which that can't be
@@ -26,7 +28,13 @@ pub fn realms_of(policy: &Policy, names: &dyn Names, user: Uid) -> BTreeMap<Stri
     let matcher = Matcher::new(names);
     let mut realms: BTreeMap<String, Realm> = BTreeMap::new();
     for rule in &policy.rules {
-        let Action::StepUp { terms, realm, .. } = &rule.action else {
+        let Action::StepUp {
+            terms,
+            realm,
+            proof,
+            ..
+        } = &rule.action
+        else {
             continue;
         };
         if matcher.speaks_of(rule, user) != Ok(true) {
@@ -47,6 +55,9 @@ pub fn realms_of(policy: &Policy, names: &dyn Names, user: Uid) -> BTreeMap<Stri
             found.scopes.push(terms.scope);
         }
         found.ttl = found.ttl.max(terms.ttl);
+        if !found.proofs.contains(proof) {
+            found.proofs.push(proof.clone());
+        }
     }
     realms
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::factor::Factor;
+use super::proof::Proof;
 use super::rule::{Action, EndpointSelector, RuleName};
 use super::{Condition, DEFAULT_REALM_TTL, Terms};
 
@@ -42,8 +42,8 @@ pub enum Response {
     StepUp {
         /// How long the proof is good at most; as the rule says if none.
         ttl: Option<Duration>,
-        /// What counts as proof; as the rule says if none. Never empty.
-        factors: Option<Vec<Factor>>,
+        /// What counts as proof; as the rule says if none.
+        proof: Option<Proof>,
     },
 }
 
@@ -53,24 +53,24 @@ impl Response {
     pub(super) fn applied(&self, action: Action, realm: &RuleName) -> Action {
         match (self, action) {
             (Self::Deny, _) | (_, Action::Deny) => Action::Deny,
-            (Self::StepUp { ttl, factors }, Action::Allow { terms, first }) => Action::StepUp {
+            (Self::StepUp { ttl, proof }, Action::Allow { terms, first }) => Action::StepUp {
                 terms: shorter(terms, Some(ttl.unwrap_or(DEFAULT_REALM_TTL))),
                 first,
-                factors: factors.clone().unwrap_or_else(|| vec![Factor::Totp]),
+                proof: proof.clone().unwrap_or_default(),
                 realm: realm.clone(),
             },
             (
-                Self::StepUp { ttl, factors },
+                Self::StepUp { ttl, proof },
                 Action::StepUp {
                     terms,
                     first,
-                    factors: own,
+                    proof: own,
                     realm,
                 },
             ) => Action::StepUp {
                 terms: shorter(terms, *ttl),
                 first,
-                factors: factors.clone().unwrap_or(own),
+                proof: proof.clone().unwrap_or(own),
                 realm,
             },
             // What lets through regardless is decided before risk is.

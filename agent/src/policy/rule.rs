@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::condition::{Condition, vary};
 use super::endpoint::{MAX_NAME, NameRefused};
-use super::factor::Factor;
 use super::program::ProgramSelector;
+use super::proof::Proof;
 use crate::ids::{EndpointId, Uid};
 
 /// Longest that a rule may hold a connection. Beyond it most clients have given up.
@@ -170,8 +170,8 @@ pub enum Action {
         terms: Terms,
         /// What happens until then.
         first: First,
-        /// Any one of these is proof; never empty.
-        factors: Vec<Factor>,
+        /// What it asks for.
+        proof: Proof,
         /// In which realm the proof counts: for all rules that name it.
         realm: RuleName,
     },

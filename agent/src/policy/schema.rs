@@ -49,6 +49,12 @@ struct Defaults {
     ttl: Option<Duration>,
     /// What counts as proof; any one of them.
     factors: Option<Vec<Factor>>,
+    /// The same as a level, as in a rule.
+    assurance: Option<u8>,
+    /// The same as several factors together, as in a rule.
+    all: Option<Vec<Factor>>,
+    /// Whether a recovery code stands in for `"totp"`.
+    recovery: Option<bool>,
     /// How far a proof reaches.
     scope: Option<Scope>,
     /// What happens to a connection that nothing lets through yet.
@@ -95,6 +101,12 @@ struct Role {
     ttl: Option<Duration>,
     /// What counts as their proof, where the rule itself doesn't say.
     factors: Option<Vec<Factor>>,
+    /// The same as a level, as in a rule.
+    assurance: Option<u8>,
+    /// The same as several factors together, as in a rule.
+    all: Option<Vec<Factor>>,
+    /// Whether a recovery code stands in for `"totp"`.
+    recovery: Option<bool>,
 }
 
 /// Who may reach what, and how.
@@ -115,8 +127,14 @@ struct Rule {
     action: Action,
     /// In which realm the proof counts: rules of one realm share it. The rule's own name if it isn't there.
     realm: Option<String>,
-    /// What counts as proof; any one of them. `["totp"]` by default.
+    /// What counts as proof: any one of them, or one that is worth more than the weakest of them. `["totp"]` by default.
     factors: Option<Vec<Factor>>,
+    /// What counts as proof, instead of `factors`: any factor that is worth so much: 1 to 3.
+    assurance: Option<u8>,
+    /// What counts as proof, instead of `factors`: each of these together; two or more.
+    all: Option<Vec<Factor>>,
+    /// Whether a recovery code stands in for `"totp"`; true by default.
+    recovery: Option<bool>,
     /// How long a proof is good, or an `allow` holds: 1s to 24h. 15m by default; an `allow` rule of scope "user" has to say it.
     ttl: Option<Duration>,
     /// How far a proof reaches; "user" by default. Others than "user" are for endpoints over TCP.
@@ -203,6 +221,12 @@ struct Threshold {
     ttl: Option<Duration>,
     /// What counts as proof.
     factors: Option<Vec<Factor>>,
+    /// The same as a level, as in a rule.
+    assurance: Option<u8>,
+    /// The same as several factors together, as in a rule.
+    all: Option<Vec<Factor>>,
+    /// Whether a recovery code stands in for `"totp"`.
+    recovery: Option<bool>,
 }
 
 /// A program by its path, or a table with its content's hash.
@@ -254,6 +278,13 @@ enum User {
     /// Anything else.
     Name(String),
 }
+
+/// How somebody proves who they are: `"totp"`, `"recovery"`, or `"pam:SERVICE"` with a service of PAM that the agent's settings name.
+#[derive(JsonSchema)]
+#[serde(transparent)]
+struct Factor(
+    #[schemars(regex(pattern = r"^(totp|recovery|pam:stile(-[A-Za-z0-9._-]+)?)$"))] String,
+);
 
 /// A duration like `"90s"`, `"15m"` or `"1h30m"`.
 #[derive(JsonSchema)]
@@ -314,10 +345,6 @@ words!(
 words!(
     /// Which transport protocols are protected.
     Protocol { Tcp, Udp, Any }
-);
-words!(
-    /// How somebody proves who they are.
-    Factor { Totp }
 );
 words!(
     /// The type of a login session, as logind has it.

@@ -147,15 +147,19 @@ impl Prompter {
             return Ok(());
         };
         let endpoint = escape(news.endpoint.as_deref().unwrap_or_default());
-        if news.kind != "not-enrolled" {
+        let (summary, body) = match news.kind.as_str() {
+            "not-enrolled" => {
+                let endpoint = [("endpoint", Value::Text(&endpoint))];
+                let summary = self.texts.fill("not-enrolled", &endpoint);
+                (summary, self.texts.say("not-enrolled-what"))
+            }
+            "told" => (endpoint, escape(news.text.as_deref().unwrap_or_default())),
             // News of a newer agent.
-            return Ok(());
-        }
+            _ => return Ok(()),
+        };
         let note = Note {
-            summary: self
-                .texts
-                .fill("not-enrolled", &[("endpoint", Value::Text(&endpoint))]),
-            body: self.texts.say("not-enrolled-what"),
+            summary,
+            body,
             urgency: Urgency::Normal,
             deny: None,
             enter_code: None,
@@ -196,12 +200,16 @@ impl Prompter {
             true => self.session.without_screen(),
             false => self.session.clone(),
         };
+        let asks = attempt.question.as_deref().map(escape);
         let attempt = Attempt {
             wrong: attempt.wrong.unwrap_or(false),
             tries_left: attempt.tries_left.unwrap_or(0),
             retry_seconds: attempt.retry_seconds.unwrap_or(0),
         };
-        let asked = question(&self.texts, view, attempt);
+        let mut asked = question(&self.texts, view, attempt);
+        if let Some(asks) = asks {
+            asked.prompt = asks;
+        }
         // While another one is on the screen this one waits; its time goes on.
         let until = tokio::time::Instant::from_std(asked.deadline);
         let Ok(_turn) = tokio::time::timeout_at(until, self.turn.lock()).await else {

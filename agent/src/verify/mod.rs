@@ -9,6 +9,7 @@ mod enroll;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 pub mod pam;
+mod passed;
 mod proof;
 mod totp;
 
@@ -19,6 +20,7 @@ pub use enroll::{
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::fuzz_code;
+pub use passed::{Answered, accept_pam, fail_pam};
 pub use proof::{Owner, Purpose, Verification, Verified};
 
 #[cfg(test)]

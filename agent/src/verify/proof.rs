@@ -18,6 +18,7 @@ pub struct Verified {
     uid: Uid,
     realm: String,
     factor: Factor,
+    assurance: Assurance,
     elevation: ElevationId,
     further: Vec<ElevationId>,
     proven: Now,
@@ -35,6 +36,7 @@ impl Verified {
             uid: stored.uid,
             realm: stored.realm,
             factor: stored.factor,
+            assurance: stored.assurance,
             elevation,
             further,
             proven: stored.proven,
@@ -64,6 +66,18 @@ impl Verified {
     #[must_use]
     pub fn factor(&self) -> &Factor {
         &self.factor
+    }
+
+    /// How much that was worth.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        self.assurance
+    }
+
+    /// The same, good no longer than until then: another proof beside it ends first.
+    pub fn not_after(mut self, until: BootTime) -> Self {
+        self.until = Some(self.until.map_or(until, |own| own.min(until)));
+        self
     }
 
     /// Where the ledger keeps it.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use stile::bus::{BusService, BusSettings, serve_at};
 use stile::ids::{ChallengeId, DeviceId, Uid};
 use stile::service::{
-    Answer, Caller, ChallengeView, CodeTestView, Enrollment, FactorRequest, FactorView, RealmView,
-    Refusal, Request, StatusView,
+    Answer, Caller, ChallengeView, CodeTestView, Enrollment, FactorRequest, FactorView,
+    ProofRequest, RealmView, Refusal, Request, StatusView,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -136,6 +136,7 @@ pub(crate) async fn agent(bus: &Bus) -> (BusService, mpsc::Receiver<Request>) {
 pub(crate) fn settings() -> BusSettings {
     BusSettings {
         prompt_group: "root".to_owned(),
+        pam_helper: "/nonexistent/stile-pam".into(),
         watched: Arc::default(),
     }
 }
@@ -189,6 +190,7 @@ pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
             Request::Recent(_, reply) => drop(reply.send(Ok(Vec::new()))),
             Request::Elevations(_, reply) => drop(reply.send(Ok(Vec::new()))),
             Request::Factors(caller, request) => factors(caller, request),
+            Request::Proofs(_, request) => proofs(request),
         }
     }
 }
@@ -237,6 +239,18 @@ fn factors(caller: Caller, request: FactorRequest) {
     }
 }
 
+/// Nobody here can be asked by PAM.
+fn proofs(request: ProofRequest) {
+    match request {
+        ProofRequest::Admit(_, factor, reply) => {
+            drop(reply.send(Err(Refusal::NoSuchFactor(factor.to_string()))));
+        }
+        ProofRequest::Passed(_, _, reply) | ProofRequest::Failed(_, _, reply) => {
+            drop(reply.send(Err(Refusal::NoSuchChallenge)));
+        }
+    }
+}
+
 pub(crate) fn factor(uid: Uid) -> FactorView {
     FactorView {
         uid,
@@ -277,6 +291,7 @@ pub(crate) fn realm() -> RealmView {
         scopes: vec!["user".into()],
         ttl_seconds: 900,
         seconds_left: 0,
+        factors: vec!["totp".into()],
     }
 }
 

@@ -80,6 +80,7 @@ cli-approved = { $number ->
     [one] erlaubt: { $endpoint } für { $time }, { $number } Verbindung geht weiter
    *[other] erlaubt: { $endpoint } für { $time }, { $number } Verbindungen gehen weiter
 }
+cli-more = richtig; die Regel verlangt auch { $factors }
 cli-denied = { $number ->
     [one] abgelehnt: { $program } zu { $endpoint } ({ $number } Verbindung)
    *[other] abgelehnt: { $program } zu { $endpoint } ({ $number } Verbindungen)

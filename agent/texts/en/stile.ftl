@@ -85,6 +85,7 @@ cli-approved = { $number ->
     [one] approved: { $endpoint } for { $time }, { $number } connection goes on
    *[other] approved: { $endpoint } for { $time }, { $number } connections go on
 }
+cli-more = right; the rule also asks for { $factors }
 cli-denied = { $number ->
     [one] denied: { $program } to { $endpoint } ({ $number } connection)
    *[other] denied: { $program } to { $endpoint } ({ $number } connections)

@@ -59,7 +59,8 @@ fn what_is_typed_is_read_and_not_shown_and_the_terminal_is_as_before() {
     assert!(before.contains(LocalFlags::ECHO));
     let (cancelled, _cancel) = io::pipe().unwrap();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| read_hidden(&desk.tty, &cancelled, soon()));
+        let reader =
+            scope.spawn(|| read_hidden(&desk.tty, PROMPT, &cancelled, soon()).map(Typed::from));
         // The prompt comes once echo is off.
         assert_eq!(desk.sees("code: "), "code: ");
         assert!(!desk.flags().contains(LocalFlags::ECHO));
@@ -78,7 +79,8 @@ fn what_was_typed_before_the_prompt_is_no_code() {
     desk.sees("999999\r\n");
     let (cancelled, _cancel) = io::pipe().unwrap();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| read_hidden(&desk.tty, &cancelled, soon()));
+        let reader =
+            scope.spawn(|| read_hidden(&desk.tty, PROMPT, &cancelled, soon()).map(Typed::from));
         desk.sees("code: ");
         desk.types("123456\n");
         assert_eq!(reader.join().unwrap().unwrap(), code("123456"));
@@ -91,7 +93,8 @@ fn a_cancelled_reader_puts_the_terminal_back() {
     let before = desk.flags();
     let (cancelled, cancel) = io::pipe().unwrap();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| read_hidden(&desk.tty, &cancelled, soon()));
+        let reader =
+            scope.spawn(|| read_hidden(&desk.tty, PROMPT, &cancelled, soon()).map(Typed::from));
         desk.sees("code: ");
         desk.types("123");
         drop(cancel);
@@ -107,7 +110,9 @@ fn nobody_waits_for_a_code_that_would_come_too_late() {
     let before = desk.flags();
     let (cancelled, _cancel) = io::pipe().unwrap();
     let now = clock::now().boot;
-    let typed = read_hidden(&desk.tty, &cancelled, now).unwrap();
+    let typed = read_hidden(&desk.tty, PROMPT, &cancelled, now)
+        .map(Typed::from)
+        .unwrap();
     assert_eq!(typed, Typed::TooLate);
     assert_eq!(desk.flags(), before);
 }
@@ -117,7 +122,8 @@ fn a_line_without_end_is_no_code() {
     let desk = Desk::new();
     let (cancelled, _cancel) = io::pipe().unwrap();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| read_hidden(&desk.tty, &cancelled, soon()));
+        let reader =
+            scope.spawn(|| read_hidden(&desk.tty, PROMPT, &cancelled, soon()).map(Typed::from));
         desk.sees("code: ");
         desk.types(&format!("{}\n", "1".repeat(MAX_LINE + 1)));
         assert_eq!(reader.join().unwrap().unwrap(), Typed::NotACode);
@@ -130,7 +136,9 @@ fn a_pipe_is_read_to_the_end_of_the_line_and_no_further() {
     let (cancelled, _cancel) = io::pipe().unwrap();
     output.write_all(b"123456\nrest").unwrap();
     drop(output);
-    let typed = read_line(input.as_fd(), &cancelled, soon()).unwrap();
+    let typed = read_line(input.as_fd(), &cancelled, soon())
+        .map(Typed::from)
+        .unwrap();
     assert_eq!(typed, code("123456"));
     let mut rest = String::new();
     input.read_to_string(&mut rest).unwrap();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::super::approve::{throttled, wrong};
+use super::super::approve::{more, throttled, wrong};
 use super::super::text::{count, duration};
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Answer, ChallengeView, DecisionView, GrantView};
@@ -246,6 +246,7 @@ impl Model {
                 wrong(&Texts::english(), tries_left)
             }
             Ok(Answer::Throttled { retry_seconds }) => throttled(&Texts::english(), retry_seconds),
+            Ok(Answer::More { factors }) => more(&Texts::english(), &factors),
             Err(why) => why,
         };
         self.say(Err(text));

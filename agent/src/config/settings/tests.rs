@@ -124,11 +124,11 @@ fn a_service_of_pam_is_one_of_its_own_with_a_level_and_a_time() {
     assert!(with("timeout = \"1h\"").contains("out of range"));
     assert!(with("level = 2").contains("assurance"));
     assert!(refused("[[pam]]\nassurance = 1\n").contains("needs the key `service`"));
-    for name in ["other", "common-auth", "../passwd", ""] {
+    for name in ["other", "common-auth", "login", "../passwd", ""] {
         let text = refused(&format!("[[pam]]\nservice = {name:?}\n"));
         assert!(text.contains("no service that can be asked"), "{text}");
     }
-    let twice = "[[pam]]\nservice = \"a\"\n[[pam]]\nservice = \"a\"\n";
+    let twice = "[[pam]]\nservice = \"stile\"\n[[pam]]\nservice = \"stile\"\n";
     assert!(refused(twice).contains("there twice"));
     assert!(refused("lock_after = 101").contains("5..=100"));
     assert!(refused("lock_after = 4").contains("5..=100"));

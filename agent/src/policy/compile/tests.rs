@@ -268,6 +268,7 @@ fn a_policy() -> impl Strategy<Value = Policy> {
             thresholds: Vec::new(),
             mode: Mode::Enforce,
             nat64: Vec::new(),
+            levels: crate::policy::Levels::default(),
             version: PolicyVersion::of([]),
         }
     })

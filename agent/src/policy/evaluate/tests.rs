@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::testing::{FakeFacts, FakeNames, policy};
 use crate::policy::{
-    Days, EndpointSelector, Factor, First, HourSpan, OnExpiry, Pattern, ProgramSelector, Response,
+    Days, EndpointSelector, First, HourSpan, OnExpiry, Pattern, ProgramSelector, Proof, Response,
     Risk, RuleName, Terms, Threshold, UserSelector, Window,
 };
 
@@ -250,7 +250,7 @@ fn what_is_unusual_makes_a_rule_stricter_and_says_so() {
             points: 30,
             response: Response::StepUp {
                 ttl: Some(Duration::from_secs(60)),
-                factors: None,
+                proof: None,
             },
         },
         Threshold {
@@ -300,7 +300,7 @@ fn an_action() -> impl Strategy<Value = Action> {
     let ask = move |scope, seconds| Action::StepUp {
         terms: terms(scope, seconds),
         first,
-        factors: vec![Factor::Totp],
+        proof: Proof::default(),
         realm: RuleName::new("r").unwrap(),
     };
     proptest::sample::select(vec![

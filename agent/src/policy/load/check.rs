@@ -233,10 +233,10 @@ impl<'d> Known<'d> {
         if !draft.has_ttl {
             with_ttl(&mut action, role.ttl);
         }
-        if let (Action::StepUp { factors, .. }, Some(own), false) =
-            (&mut action, &role.factors, draft.has_factors)
+        if let (Action::StepUp { proof, .. }, Some(own), false) =
+            (&mut action, &role.proof, draft.has_proof)
         {
-            factors.clone_from(own);
+            proof.clone_from(own);
         }
         let users = role.users.as_ref()?;
         let mut these = Vec::new();

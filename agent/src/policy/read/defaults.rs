@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::rule::{FACTORS_WANTED, MAX_TTL, ON_EXPIRY, SCOPES, SECOND, factor};
+use super::duration;
+use super::proof::{proof_of, says_proof};
+use super::rule::{MAX_TTL, ON_EXPIRY, SCOPES, SECOND};
 use super::when::zone_of;
-use super::{duration, each};
 use crate::config::{Findings, Table};
-use crate::policy::{Existing, Factor, MAX_HOLD, Mode, OnExpiry, Scope};
+use crate::policy::{Existing, MAX_HOLD, Mode, OnExpiry, Proof, Scope};
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 const FIRST: [(&str, bool); 2] = [("hold", false), ("reject", true)];
@@ -19,7 +20,7 @@ const FIRST: [(&str, bool); 2] = [("hold", false), ("reject", true)];
 pub(in crate::policy) struct Defaults {
     pub(in crate::policy) mode: Option<Mode>,
     pub(super) ttl: Option<Duration>,
-    pub(super) factors: Option<Vec<Factor>>,
+    pub(super) proof: Option<Proof>,
     pub(super) scope: Option<Scope>,
     /// True if a first connection is rejected.
     pub(super) rejects: Option<bool>,
@@ -39,10 +40,9 @@ impl Defaults {
             ttl: table
                 .take("ttl")
                 .and_then(|value| duration(&value, SECOND..=MAX_TTL, findings)),
-            factors: table.take("factors").and_then(|value| {
-                let items = value.list("a list of factors", FACTORS_WANTED, findings)?;
-                each(items, |item| factor(&item, findings))
-            }),
+            proof: says_proof(&mut table)
+                .then(|| proof_of(&mut table, &Proof::default(), findings))
+                .flatten(),
             scope: table
                 .take("scope")
                 .and_then(|value| value.word(&SCOPES, findings)),

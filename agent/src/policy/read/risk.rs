@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::rule::{FACTORS_WANTED, MAX_TTL, SECOND, Targets, factor, rule_name, targets_of};
+use super::proof::{PROOF_KEYS, proof_of, says_proof};
+use super::rule::{MAX_TTL, SECOND, Targets, rule_name, targets_of};
 use super::user::{Users, users_of};
 use super::when::{optional, when_of};
-use super::{Defaults, Located, duration, each};
+use super::{Defaults, Located, duration};
 use crate::config::{Findings, Spot, Table};
-use crate::policy::{Condition, Factor, MAX_POINTS, Response, RuleName, Threshold};
+use crate::policy::{Condition, MAX_POINTS, Proof, Response, RuleName, Threshold};
 
 /// A risk as far as it could be read.
 pub(in crate::policy) struct RiskDraft {
@@ -24,7 +25,7 @@ pub(in crate::policy) struct RoleDraft {
     pub(in crate::policy) name: Option<Located<RuleName>>,
     pub(in crate::policy) users: Option<Users>,
     pub(in crate::policy) ttl: Option<Duration>,
-    pub(in crate::policy) factors: Option<Vec<Factor>>,
+    pub(in crate::policy) proof: Option<Proof>,
 }
 
 impl RiskDraft {
@@ -65,24 +66,24 @@ pub(super) fn threshold(mut table: Table<'_>, findings: &mut Findings) -> Option
         .take("action")
         .map_or(Some(false), |value| value.word(&denies, findings));
     if denies == Some(true) {
-        for key in ["ttl", "factors"] {
+        for key in ["ttl"].into_iter().chain(PROOF_KEYS) {
             table.refuse(key, "nobody gets through", findings);
         }
     }
     let ttl = optional(table.take("ttl"), |value| {
         duration(&value, SECOND..=MAX_TTL, findings)
     });
-    let factors = optional(table.take("factors"), |value| {
-        let items = value.list("a list of factors", FACTORS_WANTED, findings)?;
-        each(items, |item| factor(&item, findings))
-    });
+    let proof = match says_proof(&mut table) {
+        true => proof_of(&mut table, &Proof::default(), findings).map(Some),
+        false => Some(None),
+    };
     table.finish(&[("at", "points")], findings);
     let response = if denies? {
         Response::Deny
     } else {
         Response::StepUp {
             ttl: ttl?,
-            factors: factors?,
+            proof: proof?,
         }
     };
     Some(Threshold {
@@ -100,16 +101,15 @@ impl RoleDraft {
         let ttl = table
             .take("ttl")
             .and_then(|value| duration(&value, SECOND..=MAX_TTL, findings));
-        let factors = table.take("factors").and_then(|value| {
-            let items = value.list("a list of factors", FACTORS_WANTED, findings)?;
-            each(items, |item| factor(&item, findings))
-        });
+        let proof = says_proof(&mut table)
+            .then(|| proof_of(&mut table, &Proof::default(), findings))
+            .flatten();
         table.finish(&[("user", "users"), ("members", "users")], findings);
         Self {
             name,
             users,
             ttl,
-            factors,
+            proof,
         }
     }
 }

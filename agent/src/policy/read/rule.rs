@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::defaults::Defaults;
+use super::proof::{PROOF_KEYS, proof_of, says_proof};
 use super::user::{Users, Who, users_of};
 use super::when::{optional, when_of};
 use super::{Located, duration, each, or_default};
 use crate::config::{Findings, Spot, Table, Value};
 use crate::policy::{
-    Action, Condition, DEFAULT_HOLD, DEFAULT_REALM_TTL, Factor, First, MAX_HOLD, OnExpiry, Pattern,
-    ProgramSelector, RuleName, Scope, Terms,
+    Action, Condition, DEFAULT_HOLD, DEFAULT_REALM_TTL, First, MAX_HOLD, OnExpiry, Pattern,
+    ProgramSelector, Proof, RuleName, Scope, Terms,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -40,8 +41,6 @@ pub(super) const SCOPES: [(&str, Scope); 4] = [
 ];
 pub(super) const ON_EXPIRY: [(&str, OnExpiry); 2] =
     [("close", OnExpiry::Close), ("keep", OnExpiry::Keep)];
-/// Factors that are planned.
-const LATER_FACTORS: [&str; 2] = ["push", "fido2"];
 
 /// Keys that are easily mistaken.
 const RENAMED: [(&str, &str); 8] = [
@@ -78,7 +77,7 @@ pub(in crate::policy) struct RuleDraft {
     /// True if a role has to say so: the rule needs it, and neither it nor the defaults do.
     pub(in crate::policy) lacks_ttl: bool,
     /// True if it says itself what is proof; else a role may.
-    pub(in crate::policy) has_factors: bool,
+    pub(in crate::policy) has_proof: bool,
     /// Where it speaks of single connections, if it does.
     pub(in crate::policy) varies: Option<Spot>,
     /// Where its scope is written, or else where it begins.
@@ -119,7 +118,7 @@ impl RuleDraft {
             None => name.clone(),
         };
         let realm = realm.map(|realm| realm.value);
-        let (has_ttl, has_factors) = (table.take("ttl").is_some(), table.take("factors").is_some());
+        let (has_ttl, has_proof) = (table.take("ttl").is_some(), says_proof(&mut table));
         let has_roles = users.as_ref().is_some_and(|users: &Users| {
             let mut meant = users.meant.iter();
             meant.any(|who| matches!(who, Who::Role(_)))
@@ -148,7 +147,7 @@ impl RuleDraft {
                 && defaults.ttl.is_none()
                 && matches!(&action, Some(Action::Allow { terms, .. }) if terms.scope == Scope::User),
             has_ttl,
-            has_factors,
+            has_proof,
             varies,
             action,
             scope_spot: scope_spot.unwrap_or_else(|| spot.clone()),
@@ -229,14 +228,14 @@ impl Reading<'_> {
         // With an action that can't be read, the rest is read all the same for its mistakes.
         let terms = self.terms(table, kind, findings);
         let first = self.first(table, findings);
-        let factors = self.factors(table, kind, findings);
+        let proof = self.proof(table, kind, findings);
         let (terms, first) = (terms?, first?);
         match kind? {
             Kind::Allow => Some(Action::Allow { terms, first }),
             Kind::StepUp => Some(Action::StepUp {
                 terms,
                 first,
-                factors: factors?,
+                proof: proof?,
                 realm: realm?,
             }),
             Kind::Deny => Some(Action::Deny),
@@ -316,29 +315,30 @@ impl Reading<'_> {
             .map(|max_hold| First::Hold { max_hold })
     }
 
-    fn factors(
+    fn proof(
         &self,
         table: &mut Table<'_>,
         kind: Option<Kind>,
         findings: &mut Findings,
-    ) -> Option<Vec<Factor>> {
+    ) -> Option<Proof> {
         if kind == Some(Kind::Allow) {
-            table.refuse("factors", "an allow rule asks for no proof", findings);
+            for key in PROOF_KEYS {
+                table.refuse(key, "an allow rule asks for no proof", findings);
+            }
             return None;
         }
-        let usual = self.defaults.factors.clone();
-        let usual = usual.unwrap_or_else(|| vec![Factor::Totp]);
-        or_default(table.take("factors"), usual, |value| {
-            let items = value.list("a list of factors", FACTORS_WANTED, findings)?;
-            each(items, |item| factor(&item, findings))
-        })
+        let usual = self.defaults.proof.clone().unwrap_or_default();
+        proof_of(table, &usual, findings)
     }
 }
 
 /// Keys that only mean something where something is given.
-const TERMS: [&str; 8] = [
+const TERMS: [&str; 11] = [
     "ttl",
     "factors",
+    "assurance",
+    "all",
+    "recovery",
     "scope",
     "first",
     "max_hold",
@@ -373,27 +373,6 @@ fn refuse_scope_of_rejected(table: &mut Table<'_>, findings: &mut Findings) {
             )
             .help("write first = \"hold\", or scope = \"user\"");
     }
-}
-
-pub(super) fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Factor> {
-    let later = value.as_text().filter(|text| LATER_FACTORS.contains(text));
-    if let Some(text) = later {
-        findings
-            .error(
-                &value.spot(),
-                format!("the factor {text:?} is not supported yet"),
-            )
-            .help("write \"totp\", or \"pam:\" and the name of a service of PAM");
-        return None;
-    }
-    let text = value.text("the name of a factor", findings)?;
-    let factor = text.parse().ok();
-    if factor.is_none() {
-        findings
-            .error(&value.spot(), format!("{text:?} is no factor"))
-            .help("there are \"totp\", \"recovery\" and \"pam:SERVICE\"");
-    }
-    factor
 }
 
 fn programs_of(

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::ids::Uid;
 use crate::policy::testing::{ENDPOINT, endpoint_mistake, mistakes, only, rule_mistake, texts};
 use crate::policy::{
-    Action, EndpointSelector, Factor, First, OnExpiry, PortSpan, Protocol, Scope, UserSelector,
+    Action, EndpointSelector, First, OnExpiry, PortSpan, Proof, Protocol, Scope, UserSelector,
 };
 
 #[test]
@@ -18,7 +18,7 @@ fn what_a_rule_does_not_say_has_a_default() {
     let Action::StepUp {
         terms,
         first,
-        factors,
+        proof,
         realm,
     } = policy("\"step-up\"").rules[0].clone().action
     else {
@@ -35,7 +35,7 @@ fn what_a_rule_does_not_say_has_a_default() {
             max_hold: Duration::from_secs(60)
         }
     );
-    assert_eq!(factors, [Factor::Totp]);
+    assert_eq!(proof, Proof::default());
     let allow = policy("\"allow\"\nscope = \"socket\"").rules[0].clone();
     assert_eq!(
         allow.action.terms().unwrap().ttl,

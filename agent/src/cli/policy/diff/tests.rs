@@ -114,7 +114,7 @@ Rules
   > dba, moved from place 1 to 2
       action: step-up → allow
       ttl: 15m → 8h
-      factors: totp → none
+      proof: totp → none
       realm: dba → none
       max_hold: 1m → 30s
   ~ interns
