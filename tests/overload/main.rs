@@ -7,6 +7,7 @@
     reason = "what fails here fails the test, with its place"
 )]
 
+mod challenges;
 mod crowds;
 mod limits;
 mod maps;

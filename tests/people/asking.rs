@@ -165,6 +165,17 @@ fn what_is_answered_elsewhere_or_is_over_goes_from_the_screen() {
 }
 
 #[test]
+fn what_its_program_has_given_up_goes_from_the_screen() {
+    let Some(asked) = asked() else { return };
+    let mut crowd = asked.host.crowd(ALICE, asked.host.server().address());
+    assert_eq!(crowd.begin(1), 1);
+    asked.desktop.wait_for_window(DIALOG);
+    crowd.leave();
+    asked.desktop.wait_for_no_window(DIALOG);
+    assert_eq!(asked.host.pending(ALICE).len(), 0);
+}
+
+#[test]
 fn twenty_programs_at_once_are_one_dialog() {
     let Some(asked) = asked() else { return };
     let clients: Vec<_> = (0..20).map(|_| asked.host.connect(ALICE)).collect();

@@ -8,6 +8,7 @@
 
 mod asking;
 mod elevating;
+mod giving_up;
 mod joining;
 mod places;
 mod tmux;

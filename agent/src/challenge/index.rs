@@ -23,6 +23,8 @@ struct Entry {
 pub(super) struct Index {
     sockets: HashMap<SocketCookie, Entry>,
     deadlines: BTreeSet<(BootTime, SocketCookie)>,
+    /// How many of them are in their connect.
+    parked: usize,
 }
 
 impl Index {
@@ -31,6 +33,18 @@ impl Index {
         let since = waiting.facts.at;
         entry.or_insert(Entry { since, syn: None }).since = since;
         self.deadlines.insert(key(waiting));
+        self.parked += usize::from(waiting.is_parked());
+    }
+
+    /// True if any connection waits in its connect.
+    pub(super) fn any_parked(&self) -> bool {
+        self.parked > 0
+    }
+
+    /// True if the SYN of this socket has been handed in.
+    pub(super) fn has_syn(&self, cookie: SocketCookie) -> bool {
+        let entry = self.sockets.get(&cookie);
+        entry.is_some_and(|entry| entry.syn.is_some())
     }
 
     /// True if this socket waits since that very time.
@@ -58,6 +72,7 @@ impl Index {
     pub(super) fn leave(&mut self, leaving: &mut [Waiting]) {
         for waiting in leaving {
             self.deadlines.remove(&key(waiting));
+            self.parked = self.parked.saturating_sub(usize::from(waiting.is_parked()));
             if let Some(entry) = self.sockets.remove(&waiting.cookie()) {
                 waiting.syn = entry.syn;
             }

@@ -363,6 +363,19 @@ impl Challenges {
         self.index.set_syn(cookie, syn)
     }
 
+    /// True if any connection waits in its connect.
+    #[must_use]
+    pub fn any_parked(&self) -> bool {
+        self.index.any_parked()
+    }
+
+    /// The connections that wait in their connect, each with whether its SYN was handed in.
+    pub fn parked(&self) -> impl Iterator<Item = (&Waiting, bool)> {
+        let waiting = self.pending.values().flat_map(|pending| &pending.waiting);
+        let parked = waiting.filter(|waiting| waiting.is_parked());
+        parked.map(|waiting| (waiting, self.index.has_syn(waiting.cookie())))
+    }
+
     /// Takes out the connections for which `gone` holds, by the challenge that they waited on. A
     /// challenge on which nobody waits any longer ends with them.
     pub fn withdraw(&mut self, mut gone: impl FnMut(&Waiting) -> bool) -> Vec<Withdrawn> {

@@ -261,6 +261,7 @@ impl Pipeline {
             ..self.decision(&facts, grounds)
         });
         let watch = self.watch_exit(&facts);
+        self.note_parked(now);
         let waiting = Waiting {
             facts,
             syn: None,

@@ -236,14 +236,8 @@ impl Pipeline {
         }
         self.drain_attempts();
         self.read_flows(now);
-        if self
-            .challenges
-            .next_deadline()
-            .is_some_and(|next| next <= now.boot)
-        {
-            let late = |waiting: &Waiting| waiting.deadline <= now.boot;
-            self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
-        }
+        self.end_late(now);
+        self.withdraw_given_up(now);
         self.tell_endings(now);
         for live in self.grants.take_expired(now.boot) {
             if let Err(error) = self.end_grant(live, Why::Expired, now) {
@@ -258,6 +252,15 @@ impl Pipeline {
             self.report_flood(now);
             self.report_faults(now);
             self.calm_down();
+        }
+    }
+
+    /// Ends what nobody has answered in time.
+    pub(super) fn end_late(&mut self, now: Now) {
+        let next = self.challenges.next_deadline();
+        if next.is_some_and(|next| next <= now.boot) {
+            let late = |waiting: &Waiting| waiting.deadline <= now.boot;
+            self.withdraw(late, ChallengeOutcome::TimedOut, CloseReason::TimedOut, now);
         }
     }
 
@@ -322,7 +325,14 @@ impl Pipeline {
         let flows = (!self.grants.is_empty()).then_some(self.flows_due);
         let ends = [self.grants.next_end(), self.sockets.next_deadline()];
         let saved = self.history.save_due();
-        let first = [self.challenges.next_deadline(), soon, flows, saved];
+        let given_up = self.next_given_up_look();
+        let first = [
+            self.challenges.next_deadline(),
+            given_up,
+            soon,
+            flows,
+            saved,
+        ];
         first.into_iter().chain(ends).flatten().min()
     }
 }

@@ -21,6 +21,7 @@ mod flood;
 mod flows;
 mod judging;
 mod meeting;
+mod given_up;
 mod names;
 mod notices;
 mod observing;
@@ -122,6 +123,8 @@ pub struct Pipeline {
     looked: BootTime,
     /// When connections that are over were last looked for.
     swept: BootTime,
+    /// When connections that were given up are to be looked for, if any wait.
+    given_up_due: BootTime,
     /// When the ring of connections under a grant is to be read.
     flows_due: BootTime,
     ledger: Ledger,
@@ -249,8 +252,12 @@ impl Pipeline {
         )
     }
 
-    /// The process's network namespace, if it isn't the daemon's own.
+    /// The connection's network namespace, if it isn't the daemon's own: that of its process,
+    /// which may have made the socket in the daemon's and gone elsewhere.
     fn foreign_netns(&self, facts: &Classified) -> Option<Arc<NetNs>> {
+        if self.sockets.are_in(facts.attempt.netns) {
+            return None;
+        }
         let netns = facts.process()?.netns.as_ref()?;
         (!netns.same_as(&self.netns)).then(|| Arc::clone(netns))
     }

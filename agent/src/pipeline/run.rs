@@ -218,6 +218,7 @@ impl Pipeline {
             known_own_faults: [0; super::faults::OWN.len()],
             looked: now.boot,
             swept: now.boot,
+            given_up_due: now.boot,
             flows_due: now.boot,
             stirred: false,
             busy: 0,

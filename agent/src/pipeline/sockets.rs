@@ -23,7 +23,7 @@ const SYN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After this time the SYN of a connect has been captured: it leaves right after the attempt,
 /// or with its first retransmission a second later.
-const SYN_DELAY: Duration = Duration::from_secs(2);
+pub(super) const SYN_DELAY: Duration = Duration::from_secs(2);
 
 /// How often it is tried to end a refused socket: with [`SYN_PATIENCE`] in between, longer than
 /// a shortage of descriptors or memory should last. It stays parked whatever comes of it.
@@ -77,6 +77,8 @@ pub(super) struct Sockets {
     replays: Replays,
     /// For the daemon's own network namespace.
     diag: Option<SockDiag>,
+    /// How the kernel calls that, where it has names for them.
+    netns: Option<u64>,
     settled: HashMap<SocketCookie, Settled>,
     /// When each of the settled is looked at again, the first one first. One that was dealt with
     /// meanwhile is passed over.
@@ -90,11 +92,18 @@ impl Sockets {
     pub(super) fn open(gate: &mut Gate) -> Self {
         let diag = SockDiag::open();
         let diag = diag.inspect_err(|error| warn!("{error}"));
+        let diag = diag.ok();
         Self {
             replays: Replays::open(gate),
-            diag: diag.ok(),
+            netns: diag.as_ref().and_then(|diag| diag.netns_cookie().ok()),
+            diag,
             ..Self::default()
         }
+    }
+
+    /// True if the network namespace with this cookie is the daemon's own.
+    pub(super) fn are_in(&self, cookie: u64) -> bool {
+        self.netns == Some(cookie)
     }
 
     /// Lets parked sockets go on, now that their grants are in the kernel.
@@ -197,6 +206,23 @@ impl Sockets {
                 self.unended += count(&failed);
             }
         }
+    }
+
+    /// The sockets that are in their connect in the network namespace with this cookie. `None` if
+    /// that can't be told, or if `netns` is another one.
+    pub(super) fn connecting(
+        &mut self,
+        netns: Option<&NetNs>,
+        cookie: u64,
+    ) -> Option<HashSet<SocketCookie>> {
+        let connecting = ask(&mut self.diag, netns, |diag| {
+            let is_it = diag.netns_cookie().is_ok_and(|own| own == cookie);
+            is_it.then(|| diag.connecting()).transpose()
+        });
+        let connecting = connecting.inspect_err(|error| {
+            warn!("who has given a connection up can't be told: {error}");
+        });
+        connecting.ok().flatten()
     }
 
     /// When the next SYN is given up or sent once more, or the next end is tried.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Facts of one socket.
-#![expect(unsafe_code, reason = "nix has no wrapper of SO_COOKIE")]
+#![expect(
+    unsafe_code,
+    reason = "nix has no wrapper of SO_COOKIE and SO_NETNS_COOKIE"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -14,6 +17,19 @@ use crate::ids::SocketCookie;
 /// # Errors
 /// If `fd` is no socket.
 pub fn cookie_of(fd: &impl AsFd) -> io::Result<SocketCookie> {
+    option_of(fd, libc::SO_COOKIE).map(SocketCookie)
+}
+
+/// The kernel's name of a socket's network namespace (`SO_NETNS_COOKIE`, Linux 5.14).
+///
+/// # Errors
+/// If `fd` is no socket, or the kernel is older.
+pub fn netns_cookie_of(fd: &impl AsFd) -> io::Result<u64> {
+    option_of(fd, libc::SO_NETNS_COOKIE)
+}
+
+/// An option of [`libc::SOL_SOCKET`] that is a number of 64 bits.
+fn option_of(fd: &impl AsFd, option: libc::c_int) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or_default();
     // SAFETY: `cookie` and `length` outlive the call, and `length` says how many bytes of
@@ -22,13 +38,13 @@ pub fn cookie_of(fd: &impl AsFd) -> io::Result<SocketCookie> {
         libc::getsockopt(
             fd.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_COOKIE,
+            option,
             (&raw mut cookie).cast(),
             &raw mut length,
         )
     };
     Errno::result(returned)?;
-    Ok(SocketCookie(cookie))
+    Ok(cookie)
 }
 
 #[cfg(test)]

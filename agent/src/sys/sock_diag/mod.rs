@@ -254,6 +254,14 @@ impl SockDiag {
         Connection::open().map(Self)
     }
 
+    /// The kernel's name of the network namespace whose sockets it tells (`SO_NETNS_COOKIE`).
+    ///
+    /// # Errors
+    /// If the kernel is older than 5.14.
+    pub fn netns_cookie(&self) -> io::Result<u64> {
+        self.0.netns_cookie()
+    }
+
     /// The cookies of all sockets that are in their connect, in either family.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::wire::{self, Framed, Message};
 use super::{DiagError, Listing, TcpSocket};
+use crate::sys::socket::netns_cookie_of;
 
 /// The kernel never puts more into one datagram of a dump (`netlink_dump`, 32 KiB since
 /// Linux 4.4 for a reader that offers it).
@@ -64,6 +65,11 @@ impl Connection {
             sequence: 0,
             buffer: vec![0; DATAGRAM],
         })
+    }
+
+    /// The kernel's name of that namespace.
+    pub(super) fn netns_cookie(&self) -> io::Result<u64> {
+        netns_cookie_of(&self.socket)
     }
 
     /// The sockets that `keep` wants, at most `limit`.

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, exit};
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::io::{Errno, dup};
 use rustix::net::{self, SendFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -33,6 +34,7 @@ pub(crate) fn try_way(way: &str, addresses: &[SocketAddr]) -> Option<Done> {
             "udp-send-later" => send_later(&udp(family(to)), to),
             "tcp-forked" => forked(to),
             "tcp-executed" => executed(to),
+            "tcp-left" => left(to),
             "tcp-abandoned" => abandoned(to),
             "connect-stdin" => dup(io::stdin()).and_then(|socket| connect_then_send(&socket, to)),
             "finish-stdin" => dup(io::stdin()).and_then(finish),
@@ -70,6 +72,14 @@ fn udp_later(to: SocketAddr) -> Done {
     let socket = udp(family(to))?;
     step()?;
     send_to(socket, to)
+}
+
+/// Makes the socket, leaves its network namespace for an empty one, and connects.
+fn left(to: SocketAddr) -> Done {
+    let socket = tcp(to)?;
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET;
+    unshare(namespaces).map_err(|error| Errno::from_raw_os_error(error as i32))?;
+    connect_then_send(&socket, to)
 }
 
 /// Connects first, sends later.
