@@ -16,8 +16,8 @@ const FIRST: u32 = 43_001;
 /// What they may all have pending.
 const ALL: u64 = EACH * USERS as u64;
 
-/// What a thousand challenges may take, in KiB: 16 for each.
-const MEMORY: usize = 16 * 1024;
+/// What a thousand challenges may take, in KiB: 12 for each.
+const MEMORY: usize = 12 * 1024;
 
 #[test]
 fn a_thousand_challenges_wait_while_others_are_answered_and_all_end_in_time() {

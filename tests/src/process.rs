@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Processes that a test starts.
 
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -60,16 +62,35 @@ impl Running {
         until("a process ends", || self.ended())
     }
 
-    /// Waits for its end, and for its output: not more than a pipe holds.
+    /// Waits for its end, and for its output, which may be more than a pipe holds.
     ///
     /// # Panics
     /// If that takes longer than [`crate::patience`].
     #[track_caller]
     #[must_use]
     pub fn output(mut self) -> Output {
-        self.wait();
-        self.0.take().unwrap().wait_with_output().unwrap()
+        let child = self.child();
+        let stdout = child.stdout.take().map(read);
+        let stderr = child.stderr.take().map(read);
+        let status = self.wait();
+        let all = |reader: Option<JoinHandle<Vec<u8>>>| {
+            reader.map_or_else(Vec::new, |reader| reader.join().unwrap())
+        };
+        Output {
+            status,
+            stdout: all(stdout),
+            stderr: all(stderr),
+        }
     }
+}
+
+/// Reads a pipe to its end.
+fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 impl Drop for Running {
