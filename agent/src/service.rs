@@ -321,6 +321,9 @@ pub enum Refusal {
     /// No such challenge, or it isn't the caller's: the two are not told apart (S7).
     #[error("no such challenge of yours; `stile pending` lists them")]
     NoSuchChallenge,
+    /// It was one of the caller's, and is over; how, in words.
+    #[error("this challenge is over: {0}. The code was not used")]
+    ChallengeOver(&'static str),
     /// No such grant, or it isn't the caller's.
     #[error("no such grant of yours; `stile grants` lists them")]
     NoSuchGrant,

@@ -37,6 +37,9 @@ const MAX_SHOWN: u32 = 10;
 /// How much longer than a challenge the call of its prompter may take.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The outcome of a challenge that nobody has answered in time.
+const EXPIRED: &str = "timed-out";
+
 /// Most who watch at a time.
 const MAX_WATCHERS: usize = 4096;
 
@@ -267,6 +270,8 @@ struct Prompt {
 enum Shown {
     /// It is over, one way or the other.
     Over,
+    /// Nobody has answered, and the time is over.
+    Late,
     /// It can't be shown there.
     Unable(String),
 }
@@ -289,6 +294,9 @@ impl Prompt {
                 outcome = &mut ended => {
                     let outcome = outcome.unwrap_or("withdrawn");
                     self.cancel(&prompter, outcome).await;
+                    if outcome == EXPIRED {
+                        self.tell_expired(&prompter).await;
+                    }
                     return;
                 }
                 asked = self.ask_at(&prompter, seen) => asked,
@@ -296,6 +304,13 @@ impl Prompt {
             drop(showing);
             match asked {
                 Shown::Over => return,
+                Shown::Late => {
+                    let outcome = tokio::time::timeout(GRACE * 2, ended).await;
+                    if outcome.is_ok_and(|outcome| outcome == Ok(EXPIRED)) {
+                        self.tell_expired(&prompter).await;
+                    }
+                    return;
+                }
                 Shown::Unable(why) => {
                     // On a screen that nobody sees nothing was shown.
                     shown += u32::from(seen.0);
@@ -327,12 +342,12 @@ impl Prompt {
             };
             let tries_left = match deed.outcome.as_str() {
                 "code" => match self.answer(&deed).await {
-                    Some(Answer::Wrong { tries_left }) => tries_left,
-                    Some(Answer::Throttled { retry_seconds }) => {
+                    Ok(Answer::Wrong { tries_left }) => tries_left,
+                    Ok(Answer::Throttled { retry_seconds }) => {
                         tokio::time::sleep(Duration::from_secs(retry_seconds)).await;
                         0
                     }
-                    Some(Answer::More { factors }) => {
+                    Ok(Answer::More { factors }) => {
                         self.view.factors = factors;
                         match self.takes_codes() {
                             true => {
@@ -342,12 +357,15 @@ impl Prompt {
                             false => return self.converse_at(prompter, seen).await,
                         }
                     }
-                    Some(Answer::Accepted { .. }) | None => return Shown::Over,
+                    Ok(Answer::Accepted { .. }) => return Shown::Over,
+                    Err(over) => return over,
                 },
                 "denied" => {
                     self.deny().await;
                     return Shown::Over;
                 }
+                // Its own clock may have run out just before the agent's.
+                "silent" if Instant::now() + GRACE >= self.until => return Shown::Late,
                 "silent" => return Shown::Over,
                 _ => {
                     let why = deed.why.clone().unwrap_or_default();
@@ -392,7 +410,7 @@ impl Prompt {
                 Ok(Step::Tell {
                     conversation, text, ..
                 }) => {
-                    self.tell(prompter, "told", &text).await;
+                    self.pass_on(prompter, &text).await;
                     let on = self
                         .proving
                         .respond(caller, conversation, Zeroizing::default());
@@ -440,26 +458,17 @@ impl Prompt {
                 }
                 Ok(Step::Over(_)) => return Shown::Over,
                 Err(refusal) => {
-                    self.tell(prompter, "told", &refusal.to_string()).await;
+                    self.pass_on(prompter, &refusal.to_string()).await;
                     return Shown::Over;
                 }
             };
         }
     }
 
-    /// Tells the person something that needs no answer; whether they see it isn't waited for.
-    async fn tell(&self, prompter: &Prompter, kind: &str, text: &str) {
-        let news = NewsDict {
-            kind: kind.to_owned(),
-            endpoint: Some(self.view.endpoint.clone()),
-            text: Some(text.to_owned()),
-        };
-        let to = Some(prompter.name.as_str());
-        let told = self
-            .bus
-            .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Tell", &news);
-        if !matches!(tokio::time::timeout(GRACE, told).await, Ok(Ok(_))) {
-            debug!(prompter = %prompter.name, "it could not tell what a service of PAM says");
+    /// Tells what a service of PAM says; whether the person sees it isn't waited for.
+    async fn pass_on(&self, prompter: &Prompter, text: &str) {
+        if let Err(why) = self.tell(prompter, "told", Some(text)).await {
+            debug!(prompter = %prompter.name, "it could not tell what a service of PAM says: {why}");
         }
     }
 
@@ -482,8 +491,8 @@ impl Prompt {
         reply.body().deserialize()
     }
 
-    /// Hands a code in. `None` if the challenge is over with that.
-    async fn answer(&self, deed: &DeedDict) -> Option<Answer> {
+    /// Hands a code in. `Err` if the challenge is over with that.
+    async fn answer(&self, deed: &DeedDict) -> Result<Answer, Shown> {
         let code = deed.code.as_deref().unwrap_or_default();
         let code = match super::interface::bounded(code) {
             Ok(code) => code,
@@ -495,11 +504,14 @@ impl Prompt {
             Request::Answer(caller, id, code, reply)
         });
         match answered.await {
-            Ok(answer) => Some(answer),
-            Err(Refusal::Busy) => Some(Answer::Throttled { retry_seconds: 1 }),
+            Ok(answer) => Ok(answer),
+            Err(Refusal::Busy) => Ok(Answer::Throttled { retry_seconds: 1 }),
             Err(refusal) => {
                 debug!(challenge = %id, "a code from a prompter came to nothing: {refusal}");
-                None
+                match Instant::now() >= self.until {
+                    true => Err(Shown::Late),
+                    false => Err(Shown::Over),
+                }
             }
         }
     }
@@ -518,19 +530,39 @@ impl Prompt {
 
     /// Whoever has nothing to answer with is told so once, instead of being asked.
     async fn tell_not_enrolled(&self, prompter: &Prompter) -> Shown {
+        match self.tell(prompter, "not-enrolled", None).await {
+            Ok(()) => Shown::Over,
+            Err(why) => Shown::Unable(why),
+        }
+    }
+
+    /// Who comes back to the screen learns why the program has failed.
+    async fn tell_expired(&self, prompter: &Prompter) {
+        if let Err(why) = self.tell(prompter, "expired", None).await {
+            debug!(prompter = %prompter.name, "it was not told that nobody answered: {why}");
+        }
+    }
+
+    /// Says something that needs no answer.
+    async fn tell(
+        &self,
+        prompter: &Prompter,
+        kind: &str,
+        text: Option<&str>,
+    ) -> Result<(), String> {
         let news = NewsDict {
-            kind: "not-enrolled".to_owned(),
+            kind: kind.to_owned(),
             endpoint: Some(self.view.endpoint.clone()),
-            text: None,
+            text: text.map(str::to_owned),
         };
         let to = Some(prompter.name.as_str());
         let told = self
             .bus
             .call_method(to, PROMPTER_PATH, Some(PROMPTER), "Tell", &news);
         match tokio::time::timeout(GRACE, told).await {
-            Ok(Ok(_)) => Shown::Over,
-            Ok(Err(error)) => Shown::Unable(error.to_string()),
-            Err(_) => Shown::Unable("it doesn't answer".to_owned()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it doesn't answer".to_owned()),
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::service::Refusal;
 pub enum Refused {
     /// [`Refusal::NoSuchChallenge`].
     NoSuchChallenge(String),
+    /// [`Refusal::ChallengeOver`].
+    ChallengeOver(String),
     /// [`Refusal::NoSuchGrant`].
     NoSuchGrant(String),
     /// [`Refusal::NotEnrolled`].
@@ -74,6 +76,7 @@ impl From<Refusal> for Refused {
         let text = refusal.to_string();
         match refusal {
             Refusal::NoSuchChallenge => Self::NoSuchChallenge(text),
+            Refusal::ChallengeOver(_) => Self::ChallengeOver(text),
             Refusal::NoSuchGrant => Self::NoSuchGrant(text),
             Refusal::NotEnrolled | Refusal::NoRecoveryCodes => Self::NotEnrolled(text),
             Refusal::AlreadyEnrolled(_) => Self::AlreadyEnrolled(text),
@@ -103,6 +106,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchChallenge(text)
+            | Self::ChallengeOver(text)
             | Self::NoSuchGrant(text)
             | Self::NotEnrolled(text)
             | Self::AlreadyEnrolled(text)

@@ -12,7 +12,7 @@ use super::proof::{chosen, converse};
 use super::show::pending_table;
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, escape, styled};
-use crate::bus::AgentClient;
+use crate::bus::{AgentClient, ClientError, Refused};
 use crate::ids::{ChallengeId, Uid};
 use crate::service::{Answer, ChallengeView, ProofFor};
 use crate::texts::Value::{Number, Text};
@@ -72,7 +72,8 @@ async fn by_code(
             Typed::Nothing => return Err(left(texts, challenge)),
             Typed::TooLate => return Err(too_late(texts)),
         };
-        let answer = client.answer(challenge.id, &code).await?;
+        let answered = client.answer(challenge.id, &code).await;
+        let answer = answered.map_err(|error| refused(&texts, error))?;
         if let Answer::Wrong { tries_left } = answer
             && tries_left > 0
             && prompter.asks_again()
@@ -142,6 +143,14 @@ pub(super) fn more(texts: &Texts, factors: &[String]) -> String {
 fn left(texts: &Texts, challenge: &ChallengeView) -> Failure {
     let id = challenge.id.to_string();
     Failure::new(Exit::Refused, texts.fill("cli-left", &[("id", Text(&id))]))
+}
+
+/// The agent has not taken the code.
+fn refused(texts: &Texts, error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused(Refused::ChallengeOver(_)) => too_late(texts),
+        other => other.into(),
+    }
 }
 
 fn too_late(texts: &Texts) -> Failure {

@@ -29,10 +29,11 @@ impl Pipeline {
     ) -> Result<Answer, Refusal> {
         // What the gate reported before the answer counts as before it.
         self.drain_attempts();
-        let challenge = self
-            .challenges
-            .visible(id, caller)
-            .ok_or(Refusal::NoSuchChallenge)?;
+        // Late is late, whichever the daemon has read first: no code is used up for nothing.
+        self.end_late(now);
+        let Some(challenge) = self.challenges.visible(id, caller) else {
+            return Err(self.past.refusal(id, caller));
+        };
         let key = challenge.key.clone();
         let subject = key.subject;
         self.takes(challenge, &factor_of(code), now)?;

@@ -25,6 +25,7 @@ mod given_up;
 mod names;
 mod notices;
 mod observing;
+mod past;
 mod people;
 mod policy;
 mod proving;
@@ -132,6 +133,7 @@ pub struct Pipeline {
     recent: Recent,
     enrollments: Enrollments,
     challenges: Challenges,
+    past: past::Past,
     grants: Grants,
     procfs: ProcFs,
     classifier: Classifier,

@@ -106,6 +106,7 @@ impl Pipeline {
 
     /// Tells those who watch that a challenge is over.
     pub(super) fn tell_over(&mut self, id: ChallengeId, uid: Uid, outcome: ChallengeOutcome) {
+        self.past.note(id, uid, outcome);
         let outcome = outcome.name();
         self.tell_news(News::Ended { id, uid, outcome });
     }

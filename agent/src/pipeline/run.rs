@@ -226,6 +226,7 @@ impl Pipeline {
             audit,
             enrollments: Enrollments::default(),
             challenges: Challenges::default(),
+            past: super::past::Past::default(),
             grants: Grants::default(),
             procfs: ProcFs::default(),
             classifier,

@@ -148,12 +148,12 @@ impl Prompter {
         };
         let endpoint = escape(news.endpoint.as_deref().unwrap_or_default());
         let (summary, body) = match news.kind.as_str() {
-            "not-enrolled" => {
-                let endpoint = [("endpoint", Value::Text(&endpoint))];
-                let summary = self.texts.fill("not-enrolled", &endpoint);
-                (summary, self.texts.say("not-enrolled-what"))
-            }
             "told" => (endpoint, escape(news.text.as_deref().unwrap_or_default())),
+            kind @ ("not-enrolled" | "expired") => {
+                let endpoint = [("endpoint", Value::Text(&endpoint))];
+                let what = format!("{kind}-what");
+                (self.texts.fill(kind, &endpoint), self.texts.say(&what))
+            }
             // News of a newer agent.
             _ => return Ok(()),
         };

@@ -22,6 +22,7 @@ enum Deed {
     Code(&'static str),
     Denied,
     Unable,
+    Silent,
     /// Waits until it is told that the challenge is over.
     Wait,
 }
@@ -59,6 +60,7 @@ impl FakePrompter {
             ]),
             Deed::Denied => HashMap::from([("outcome", Variant::from("denied"))]),
             Deed::Unable => HashMap::from([("outcome", Variant::from("unable"))]),
+            Deed::Silent => HashMap::from([("outcome", Variant::from("silent"))]),
             Deed::Wait => {
                 self.over.notified().await;
                 HashMap::from([("outcome", Variant::from("silent"))])
@@ -227,6 +229,40 @@ async fn what_is_over_is_taken_away_and_nothing_is_said_for_its_user() {
     news.send(raised(8)).await.unwrap();
     assert_eq!(next(&mut hears).await, prompt(8));
     assert_eq!(next(&mut said).await, "0 denies 8");
+}
+
+#[tokio::test]
+async fn whose_question_has_expired_is_told_so() {
+    let bus = Bus::start();
+    let (news, _said) = at_work(&bus, None).await;
+    let (_prompter, mut hears) = prompter(&bus, &[Deed::Wait]).await;
+    news.send(raised(7)).await.unwrap();
+    assert_eq!(next(&mut hears).await, prompt(7));
+    news.send(ended(7, "timed-out")).await.unwrap();
+    let outcome = "timed-out".to_owned();
+    assert_eq!(next(&mut hears).await, Told::Cancel { id: 7, outcome });
+    assert_eq!(next(&mut hears).await, Told::Tell("expired".to_owned()));
+}
+
+#[tokio::test]
+async fn who_lets_the_time_run_out_is_told_so_and_whose_program_leaves_is_not() {
+    let bus = Bus::start();
+    let (news, _said) = at_work(&bus, None).await;
+    let (_prompter, mut hears) = prompter(&bus, &[Deed::Silent, Deed::Silent]).await;
+    let client = AgentClient::connect_to(&bus.address).await.unwrap();
+    for (id, outcome) in [(7, "withdrawn"), (8, "timed-out")] {
+        let view = ChallengeView {
+            seconds_left: 1,
+            ..view(id)
+        };
+        news.send(News::Raised(Box::new(view))).await.unwrap();
+        assert_eq!(next(&mut hears).await, prompt(id));
+        // Its own clock runs out before the agent's.
+        while client.prompters().await.unwrap()[0].showing > 0 {}
+        news.send(ended(id, outcome)).await.unwrap();
+    }
+    assert_eq!(next(&mut hears).await, Told::Tell("expired".to_owned()));
+    assert!(hears.try_recv().is_err());
 }
 
 #[tokio::test]

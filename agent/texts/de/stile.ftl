@@ -74,6 +74,9 @@ hint = Führen Sie in einem Terminal `stile approve { $id }` aus.
 not-enrolled = stile: { $endpoint } verlangt einen Einmalcode
 not-enrolled-what = Sie haben noch keine Authenticator-App eingerichtet. Führen Sie in einem Terminal `stile enroll` aus.
 
+expired = stile: keine Antwort zu { $endpoint }
+expired-what = Die Verbindung wurde abgelehnt. Wenn Sie sich erneut verbinden, werden Sie wieder gefragt.
+
 ## Auf der Befehlszeile
 
 cli-approved = { $number ->
@@ -94,7 +97,7 @@ cli-throttled = zu viele falsche Codes. Wartezeit: { $time }
 cli-no-code = das ist kein Code
 cli-no-code-again = das ist kein Code; geben Sie die Ziffern ein, die Ihre App zeigt
 cli-left = nicht beantwortet; die Anfrage bleibt offen. `stile deny { $id }` beendet sie sofort
-cli-too-late = zu spät: die Verbindung wurde aufgegeben. Verbinden Sie sich erneut
-cli-not-pending = keine Ihrer Anfragen hat die Nummer { $id }. `stile pending` zeigt alle
+cli-too-late = zu spät: die Verbindung wurde aufgegeben, und kein Code wurde verbraucht. Verbinden Sie sich erneut
+cli-not-pending = keine Ihrer offenen Anfragen hat die Nummer { $id }; vielleicht ist sie vorbei. `stile pending` zeigt alle
 cli-nothing-pending = es gibt keine offene Anfrage
 cli-several-pending = mehrere Anfragen sind offen. Nennen Sie eine, etwa `stile { $command } { $id }`

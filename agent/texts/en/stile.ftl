@@ -79,6 +79,9 @@ hint = Run `stile approve { $id }` in a terminal.
 not-enrolled = stile: { $endpoint } needs a one-time code
 not-enrolled-what = You have no authenticator yet. Run `stile enroll` in a terminal.
 
+expired = stile: nobody answered for { $endpoint }
+expired-what = The connection was refused. Connect again, and you are asked again.
+
 ## On the command line. Commands between ` and ` stay as they are.
 
 cli-approved = { $number ->
@@ -99,7 +102,7 @@ cli-throttled = too many wrong codes. Try again in { $time }
 cli-no-code = that is no code
 cli-no-code-again = that is no code; type the digits that your app shows
 cli-left = not answered; it waits on. `stile deny { $id }` ends it at once
-cli-too-late = too late: the connection was given up. Connect again
-cli-not-pending = no challenge { $id } of yours is pending. `stile pending` lists them
+cli-too-late = too late: the connection was given up, and no code was used. Connect again
+cli-not-pending = no challenge { $id } of yours is pending; it may be over. `stile pending` lists them
 cli-nothing-pending = nothing is pending
 cli-several-pending = several are pending. Name one, as in `stile { $command } { $id }`

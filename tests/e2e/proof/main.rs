@@ -3,4 +3,5 @@
 
 mod codes;
 mod enrolling;
+mod late;
 mod others;
