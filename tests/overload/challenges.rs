@@ -34,7 +34,9 @@ fn a_thousand_challenges_wait_while_others_are_answered_and_all_end_in_time() {
     let mut of_user: HashMap<u64, u64> = HashMap::new();
     for challenge in &pending {
         assert_eq!(challenge["waiting"], 1, "{challenge}");
-        *of_user.entry(challenge["uid"].as_u64().unwrap()).or_default() += 1;
+        *of_user
+            .entry(challenge["uid"].as_u64().unwrap())
+            .or_default() += 1;
     }
     assert!(of_user.values().all(|count| *count == EACH), "{of_user:?}");
     let waiting = Footprint::of(host.pid());
@@ -48,7 +50,9 @@ fn a_thousand_challenges_wait_while_others_are_answered_and_all_end_in_time() {
     client.connected();
     client.talks();
     let took = began.elapsed();
-    measured(&format!("another user was asked and answered within {took:?}"));
+    measured(&format!(
+        "another user was asked and answered within {took:?}"
+    ));
     assert_eq!(host.pending(ROOT).len() as u64, ALL, "they ended too early");
 
     let settled = crowd.settle();

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use stile_tests::{ALICE, BOB, Host, ROOT, Screen, User, measured, until};
+use stile_tests::{ALICE, BOB, Host, ROOT, Screen, User, measured, patience, until};
 
 const SIZE: (u16, u16) = (100, 24);
 const CTRL_C: &str = "\x03";
@@ -49,6 +49,24 @@ fn a_held_connect_appears_and_goes_on_with_a_code_that_nobody_sees() {
     let seen = top.shows("with proof");
     assert!(seen.contains("Waiting for an answer (0)"), "{seen}");
     assert!(!top.has_written(&code));
+}
+
+#[test]
+fn it_hears_what_happens_instead_of_asking() {
+    let host = Host::start_usual();
+    let mut top = top(&host, ALICE);
+    let begun = Instant::now();
+    for _ in 0..5 {
+        let mut crowd = host.crowd(ALICE, host.server().address());
+        assert_eq!(crowd.begin(1), 1);
+        top.shows("Waiting for an answer (1)");
+        drop(crowd);
+        top.shows("Waiting for an answer (0)");
+    }
+    let took = begun.elapsed();
+    measured(&format!("ten changes were on the screen within {took:?}"));
+    // Asking would take 25 seconds, which is more than any of this waits for.
+    assert!(took < patience() / 2, "{took:?}");
 }
 
 #[test]

@@ -19,11 +19,12 @@ use futures_core::Stream as _;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::SignalKind;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep_until;
 
 use super::failure::{Exit, Failure};
 use crate::bus::AgentClient;
 use crate::ids::Uid;
-use agent::{Looks, carry_out, look};
+use agent::{Looked, Looks, carry_out, look, seconds};
 use model::{Event, Key, Model, Order};
 use screen::Screen;
 use view::{Look, draw};
@@ -42,10 +43,12 @@ pub(super) async fn run() -> Result<Exit, Failure> {
     let mut model = Model::new(Uid(nix::unistd::geteuid().as_raw()));
     let mut keys = EventStream::new();
     let mut looks = Looks::new();
-    let mut looking: JoinSet<(Option<AgentClient>, Event)> = JoinSet::new();
+    let mut looking: JoinSet<Looked> = JoinSet::new();
     let mut orders: JoinSet<Option<Event>> = JoinSet::new();
-    let mut client = None;
+    let mut client: Option<AgentClient> = None;
+    let mut seconds = seconds();
     loop {
+        let due = looks.due();
         screen
             .draw(|frame| draw(&model, &style, frame))
             .map_err(broken)?;
@@ -55,15 +58,20 @@ pub(super) async fn run() -> Result<Exit, Failure> {
                 Pressed::Key(key) => Some(Event::Key(key)),
                 Pressed::Nothing => None,
             },
-            () = looks.due(), if looking.is_empty() => {
-                looking.spawn(look(client.take()));
+            () = looks.hear() => None,
+            () = sleep_until(due), if looking.is_empty() => {
+                looks.begun();
+                looking.spawn(look(client.take(), looks.hears()));
                 None
             }
             Some(looked) = looking.join_next() => {
-                let (found, event) = looked.map_err(failed)?;
-                client = found;
-                Some(event)
+                let looked = looked.map_err(failed)?;
+                client = looked.client;
+                looks.done(looked.watch);
+                seconds.reset();
+                Some(looked.event)
             }
+            _ = seconds.tick() => Some(Event::Second),
             Some(done) = orders.join_next() => {
                 looks.hurry();
                 done.map_err(failed)?

@@ -30,6 +30,18 @@ pub(super) struct Snapshot {
     pub(super) users: BTreeMap<Uid, String>,
 }
 
+impl Snapshot {
+    /// Each time that is left is a second shorter. What has none left stays until the agent says
+    /// that it is over.
+    fn grow_older(&mut self) {
+        let challenges = self.pending.iter_mut().map(|view| &mut view.seconds_left);
+        let grants = self.grants.iter_mut().map(|view| &mut view.seconds_left);
+        for left in challenges.chain(grants) {
+            *left = left.saturating_sub(1);
+        }
+    }
+}
+
 /// A part of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pane {
@@ -78,6 +90,8 @@ pub(super) enum Event {
     Key(Key),
     /// The agent was asked again.
     Seen(Snapshot),
+    /// A second has gone by since it was asked, or since the last one.
+    Second,
     /// It could not be asked; why, in words that are safe to show.
     Unreachable(String),
     /// What became of a code.
@@ -172,6 +186,12 @@ impl Model {
         match event {
             Event::Key(key) => return self.on_key(key),
             Event::Seen(seen) => self.see(seen),
+            Event::Second => {
+                self.seen.grow_older();
+                if let Mode::Code { challenge, .. } = &mut self.mode {
+                    challenge.seconds_left = challenge.seconds_left.saturating_sub(1);
+                }
+            }
             Event::Unreachable(why) => {
                 // What may have changed since isn't shown as if it were known.
                 self.seen = Snapshot::default();

@@ -234,3 +234,27 @@ fn q_and_the_help_do_what_they_say() {
     assert_eq!(types(&mut model, "q"), None);
     assert_eq!(types(&mut model, "q"), Some(Order::Quit));
 }
+
+#[test]
+fn times_run_down_by_themselves_and_stop_at_nothing() {
+    let mut short = challenge(8);
+    short.seconds_left = 1;
+    let mut model = watching(
+        ALICE,
+        seen(vec![challenge(7), short], vec![grant(3)], vec![]),
+    );
+    for _ in 0..2 {
+        assert_eq!(model.on(Event::Second), None);
+    }
+    let left: Vec<_> = model
+        .seen
+        .pending
+        .iter()
+        .map(|it| it.seconds_left)
+        .collect();
+    assert_eq!(left, [56, 0]);
+    assert_eq!(model.seen.grants[0].seconds_left, 752);
+    let again = seen(vec![challenge(7)], vec![], vec![]);
+    model.on(Event::Seen(again));
+    assert_eq!(model.seen.pending[0].seconds_left, 58);
+}
