@@ -10,6 +10,7 @@ use clap_mangen::Man;
 
 use super::args::Cli;
 use super::failure::{Exit, Failure};
+use crate::prompter::helper;
 
 /// Prints the completions for this shell.
 pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
@@ -21,7 +22,8 @@ pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Prints the page of `stile`, or writes one for each command into this directory.
+/// Prints the page of `stile`, or writes one for each command, and that of `stile-prompt`, into
+/// this directory.
 pub(super) fn man(dir: Option<&Path>) -> Result<Exit, Failure> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
@@ -32,7 +34,7 @@ pub(super) fn man(dir: Option<&Path>) -> Result<Exit, Failure> {
             .map_err(|error| Failure::output(&error))?;
         return Ok(Exit::Ok);
     };
-    for command in family(root) {
+    for command in family(root).into_iter().chain([helper::command()]) {
         page(command)
             .and_then(|page| std::fs::write(dir.join(page.file), page.text))
             .map_err(|error| {
@@ -145,6 +147,7 @@ mod tests {
                 "stile-policy-schema.1",
                 "stile-policy-test.1",
                 "stile-policy.1",
+                "stile-prompt.1",
                 "stile-prompters.1",
                 "stile-realms.1",
                 "stile-reload.1",
@@ -164,6 +167,9 @@ mod tests {
             page.contains(".SH \"EXAMPLES\"\n.nf\n\\&  stile approve"),
             "{page}"
         );
+        assert!(page.contains(".SH \"EXIT CODES\""), "{page}");
+        let page = std::fs::read_to_string(dir.path().join("stile-prompt.1")).unwrap();
+        assert!(page.contains("stile\\-prompt \\- Show stile"), "{page}");
         assert!(page.contains(".SH \"EXIT CODES\""), "{page}");
     }
 

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -45,9 +45,14 @@ const PATIENCE: Duration = Duration::from_secs(25);
     version,
     after_help = "Examples:\n  systemctl --user enable --now stile-prompt    asks from now on\n  \
                   journalctl --user -u stile-prompt             what it says\n\n\
-                  Exit codes: 0 ended as told; 1 can't ask; 2 wrong usage."
+                  Exit codes:\n  0  ended as told\n  1  can't ask\n  2  wrong usage"
 )]
 struct Arguments {}
+
+/// Its command line, for the man page.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// Runs the helper until the bus is lost or a signal ends it.
 #[must_use]
