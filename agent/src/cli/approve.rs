@@ -214,7 +214,7 @@ fn block(texts: &Texts, challenge: &ChallengeView, zone: &TimeZone) -> String {
     let columns = details.iter().map(|(label, _)| label.chars().count());
     let columns = columns.max().unwrap_or_default();
     let mut lines = vec![styled(HEAD, &heading(texts, challenge))];
-    lines.extend(warning(challenge).map(|text| styled(BAD, &text)));
+    lines.extend(warning(texts, challenge).map(|text| styled(BAD, &text)));
     lines.extend(
         details
             .iter()

@@ -17,6 +17,7 @@ use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
 use crate::service::{self, Answer, ProofFor, RealmView};
 use crate::texts::Texts;
+use crate::texts::Value::Text;
 
 /// How long somebody may take to type a code that nothing waits for.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -59,19 +60,20 @@ fn realms_table(realms: &[RealmView], columns: Option<usize>) -> String {
 
 /// `stile elevate`.
 pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
+    let texts = Texts::of_environment();
     let client = AgentClient::connect().await?;
-    let realm = select(client.realms().await?, args.realm.as_deref())?;
+    let realm = select(&texts, client.realms().await?, args.realm.as_deref())?;
     let prompter = Prompter::open(args.stdin)?;
     let way = Way {
         limit: args.limit,
         this_process: false,
         factor: args.factor,
     };
-    let answer = ask(&client, &prompter, &realm, &way).await?;
+    let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
     if args.format.json {
         print_json(&answer)?;
     }
-    let text = said(&realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
+    let text = said(&texts, &realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
     if !args.format.json {
         print(&styled(GOOD, &text))?;
     }
@@ -80,8 +82,9 @@ pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
 
 /// `stile run`: asks, and then is the command. It returns only if it can't be.
 pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
+    let texts = Texts::of_environment();
     let client = AgentClient::connect().await?;
-    let realm = select(client.realms().await?, args.realm.as_deref())?;
+    let realm = select(&texts, client.realms().await?, args.realm.as_deref())?;
     let only_users = realm.scopes.iter().all(|scope| scope == "user");
     if realm.seconds_left == 0 || !only_users {
         let prompter = Prompter::open(false)?;
@@ -90,8 +93,9 @@ pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
             this_process: true,
             factor: args.factor.clone(),
         };
-        let answer = ask(&client, &prompter, &realm, &way).await?;
-        let text = said(&realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
+        let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
+        let text =
+            said(&texts, &realm, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
         prompter.say(&styled(GOOD, &text))?;
     }
     drop(client);
@@ -124,12 +128,13 @@ struct Way {
 
 /// Asks for a code until one is right, or no further one would help.
 async fn ask(
+    texts: &Texts,
     client: &AgentClient,
     prompter: &Prompter,
     realm: &RealmView,
     way: &Way,
 ) -> Result<Answer, Failure> {
-    prompter.say(&block(realm, way.limit))?;
+    prompter.say(&block(texts, realm, way.limit))?;
     let mut possible = realm.factors.clone();
     let mut named = way.factor.clone();
     loop {
@@ -141,13 +146,13 @@ async fn ask(
                     pid: None,
                     this_process: way.this_process,
                 });
-                converse(&Texts::english(), prompter, &what, &factor).await?
+                converse(texts, prompter, &what, &factor).await?
             }
-            None => by_code(client, prompter, realm, way).await?,
+            None => by_code(texts, client, prompter, realm, way).await?,
         };
         match answer {
             Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
-                prompter.say(&more(&Texts::english(), &factors))?;
+                prompter.say(&more(texts, &factors))?;
                 (possible, named) = (factors, None);
             }
             answer => return Ok(answer),
@@ -156,6 +161,7 @@ async fn ask(
 }
 
 async fn by_code(
+    texts: &Texts,
     client: &AgentClient,
     prompter: &Prompter,
     realm: &RealmView,
@@ -165,15 +171,14 @@ async fn by_code(
         let code = match prompter.code(PATIENCE).await? {
             Typed::Code(code) => code,
             Typed::NotACode if prompter.asks_again() => {
-                prompter.say("that is no code; type the digits that your app shows")?;
+                prompter.say(&texts.say("cli-no-code-again"))?;
                 continue;
             }
-            Typed::NotACode => return Err(Failure::new(Exit::Refused, "that is no code")),
+            Typed::NotACode => {
+                return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
+            }
             Typed::Nothing | Typed::TooLate => {
-                return Err(Failure::new(
-                    Exit::Refused,
-                    "no code, so nothing has changed",
-                ));
+                return Err(Failure::new(Exit::Refused, texts.say("cli-not-elevated")));
             }
         };
         let seconds = way.limit.unwrap_or(0);
@@ -182,7 +187,7 @@ async fn by_code(
             .await?;
         match answer {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                prompter.say(&styled(BAD, &wrong(&Texts::english(), tries_left)))?;
+                prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
             }
             answer => return Ok(answer),
         }
@@ -190,13 +195,14 @@ async fn by_code(
 }
 
 /// The realm that is meant: the one that is named, or the only one.
-fn select(mut realms: Vec<RealmView>, wanted: Option<&str>) -> Result<RealmView, Failure> {
+fn select(
+    texts: &Texts,
+    mut realms: Vec<RealmView>,
+    wanted: Option<&str>,
+) -> Result<RealmView, Failure> {
     if let Some(wanted) = wanted {
         let none = || {
-            let text = format!(
-                "no rule asks you for proof in realm {}; `stile realms` lists yours",
-                escape(wanted)
-            );
+            let text = texts.fill("cli-no-such-realm", &[("realm", Text(&escape(wanted)))]);
             Failure::new(Exit::Nothing, text)
         };
         return realms
@@ -205,40 +211,47 @@ fn select(mut realms: Vec<RealmView>, wanted: Option<&str>) -> Result<RealmView,
             .ok_or_else(none);
     }
     match realms.len() {
-        0 => Err(Failure::new(Exit::Nothing, "no rule asks you for proof")),
+        0 => Err(Failure::new(Exit::Nothing, texts.say("cli-no-realm"))),
         1 => Ok(realms.swap_remove(0)),
         _ => {
-            let text = format!(
-                "there are several realms. Name one, as in `stile elevate {}`\n\n{}",
-                escape(&realms[0].realm),
-                realms_table(&realms, Some(80))
-            );
+            let first = escape(&realms[0].realm);
+            let text = texts.fill("cli-several-realms", &[("realm", Text(&first))]);
+            let text = format!("{text}\n\n{}", realms_table(&realms, Some(80)));
             Err(Failure::new(Exit::Usage, text))
         }
     }
 }
 
 /// What is asked for, for the one who answers.
-fn block(realm: &RealmView, limit: Option<u64>) -> String {
+fn block(texts: &Texts, realm: &RealmView, limit: Option<u64>) -> String {
     let longest = limit.map_or(realm.ttl_seconds, |limit| limit.min(realm.ttl_seconds));
+    let named = [("realm", Text(&escape(&realm.realm)))];
+    let time = texts.span(longest);
+    let labels = [texts.say("label-endpoints"), texts.say("label-gives")];
+    let columns = labels.iter().map(|label| label.chars().count());
+    let columns = columns.max().unwrap_or_default();
     format!(
-        "{}\n  endpoints    {}\n  a code gives {}",
-        styled(HEAD, &format!("Realm {}", escape(&realm.realm))),
+        "{}\n  {:columns$}  {}\n  {:columns$}  {}",
+        styled(HEAD, &texts.fill("cli-realm", &named)),
+        labels[0],
         escape(&realm.endpoints.join(", ")),
-        styled(HEAD, &format!("access for up to {}", duration(longest))),
+        labels[1],
+        styled(HEAD, &texts.fill("cli-up-to", &[("time", Text(&time))])),
     )
 }
 
-fn said(realm: &RealmView, answer: &Answer) -> Result<String, String> {
+fn said(texts: &Texts, realm: &RealmView, answer: &Answer) -> Result<String, String> {
     match answer {
-        &Answer::Accepted { until_seconds, .. } => Ok(format!(
-            "elevated: {} for up to {}",
-            escape(&realm.realm),
-            duration(until_seconds)
+        &Answer::Accepted { until_seconds, .. } => Ok(texts.fill(
+            "cli-elevated",
+            &[
+                ("realm", Text(&escape(&realm.realm))),
+                ("time", Text(&texts.span(until_seconds))),
+            ],
         )),
-        &Answer::Wrong { tries_left } => Err(wrong(&Texts::english(), tries_left)),
-        &Answer::Throttled { retry_seconds } => Err(throttled(&Texts::english(), retry_seconds)),
-        Answer::More { factors } => Err(more(&Texts::english(), factors)),
+        &Answer::Wrong { tries_left } => Err(wrong(texts, tries_left)),
+        &Answer::Throttled { retry_seconds } => Err(throttled(texts, retry_seconds)),
+        Answer::More { factors } => Err(more(texts, factors)),
     }
 }
 
@@ -247,6 +260,10 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
+
+    fn english() -> Texts {
+        Texts::english()
+    }
 
     fn realm(name: &str) -> RealmView {
         RealmView {
@@ -261,26 +278,35 @@ mod tests {
 
     #[test]
     fn the_only_realm_is_meant_without_a_name() {
-        assert_eq!(select(vec![realm("prod")], None), Ok(realm("prod")));
+        assert_eq!(
+            select(&english(), vec![realm("prod")], None),
+            Ok(realm("prod"))
+        );
         let both = || vec![realm("prod"), realm("lab")];
-        assert_eq!(select(both(), None).unwrap_err().exit(), Exit::Usage);
-        assert_eq!(select(both(), Some("lab")), Ok(realm("lab")));
-        let failure = select(both(), Some("x\u{1b}[2J")).unwrap_err();
+        assert_eq!(
+            select(&english(), both(), None).unwrap_err().exit(),
+            Exit::Usage
+        );
+        assert_eq!(select(&english(), both(), Some("lab")), Ok(realm("lab")));
+        let failure = select(&english(), both(), Some("x\u{1b}[2J")).unwrap_err();
         assert_eq!(failure.exit(), Exit::Nothing);
         assert!(failure.text().contains("x\\u{1b}[2J"), "{}", failure.text());
-        assert_eq!(select(vec![], None).unwrap_err().exit(), Exit::Nothing);
+        assert_eq!(
+            select(&english(), vec![], None).unwrap_err().exit(),
+            Exit::Nothing
+        );
     }
 
     #[test]
     fn the_block_says_for_how_long_at_most() {
-        let text = |limit| strip_str(&block(&realm("prod"), limit)).to_string();
+        let text = |limit| strip_str(&block(&english(), &realm("prod"), limit)).to_string();
         assert_eq!(
             text(None),
-            "Realm prod\n  endpoints    prod-db, prod-cache\n  \
-             a code gives access for up to 15m 00s"
+            "Realm prod\n  Endpoints     prod-db, prod-cache\n  \
+             A code gives  access for up to 15 minutes"
         );
-        assert!(text(Some(60)).contains("up to 1m 00s"));
-        assert!(text(Some(86_400)).contains("up to 15m 00s"));
+        assert!(text(Some(60)).contains("up to 1 minute"));
+        assert!(text(Some(86_400)).contains("up to 15 minutes"));
     }
 
     #[test]

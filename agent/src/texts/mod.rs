@@ -7,6 +7,7 @@
 mod bounds;
 mod language;
 mod question;
+mod spoken;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Value::{Number, Text};
 use super::bounds::{escape, middle, start, width};
+use super::spoken::spoken;
 use super::{Texts, Value};
 use crate::prompter::Question;
 use crate::service::ChallengeView;
@@ -50,7 +51,7 @@ pub fn question(texts: &Texts, challenge: &ChallengeView, attempt: Attempt) -> Q
         title: texts.say("title"),
         heading: heading(texts, challenge),
         details: details(texts, challenge, None, &TimeZone::system()),
-        warning: warning(challenge),
+        warning: warning(texts, challenge),
         error: error(texts, attempt),
         prompt: texts.say(prompt),
         approve: texts.say("approve"),
@@ -75,9 +76,9 @@ pub(crate) fn heading(texts: &Texts, challenge: &ChallengeView) -> String {
     texts.fill("heading", &names)
 }
 
-/// What is unusual about the program, in the agent's words.
-pub(crate) fn warning(challenge: &ChallengeView) -> Option<String> {
-    let warnings = challenge.warnings.join("; ");
+/// What is unusual about the program.
+pub(crate) fn warning(texts: &Texts, challenge: &ChallengeView) -> Option<String> {
+    let warnings = all_spoken(texts, &challenge.warnings);
     (!warnings.is_empty()).then(|| start(&warnings, WARNING))
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn details(
     zone: &TimeZone,
 ) -> Vec<(String, String)> {
     let also = (!challenge.also.is_empty()).then(|| list(texts, &challenge.also));
-    let reasons = challenge.reasons.join("; ");
+    let reasons = all_spoken(texts, &challenge.reasons);
     let because = (!reasons.is_empty()).then_some(reasons);
     let waiting = [("number", Number(challenge.waiting.into()))];
     let details = [
@@ -108,6 +109,11 @@ pub(crate) fn details(
         .into_iter()
         .filter_map(|(label, value)| Some((texts.say(label), start(&value?, VALUE))))
         .collect()
+}
+
+fn all_spoken(texts: &Texts, sentences: &[String]) -> String {
+    let spoken = sentences.iter().map(|sentence| spoken(texts, sentence));
+    spoken.collect::<Vec<_>>().join("; ")
 }
 
 fn program(texts: &Texts, challenge: &ChallengeView) -> String {

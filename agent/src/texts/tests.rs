@@ -13,7 +13,7 @@ use crate::ids::{ChallengeId, Uid};
 use crate::prompter::Question;
 use crate::service::ChallengeView;
 
-fn german() -> Texts {
+pub(super) fn german() -> Texts {
     Texts::new(known("de").unwrap())
 }
 
@@ -32,7 +32,7 @@ fn challenge() -> ChallengeView {
         from: "192.0.2.7".into(),
         session: "c2".into(),
         reasons: vec!["a new address".into()],
-        warnings: vec!["others than root can change this program".into()],
+        warnings: vec!["it runs from memory, not from a file".into()],
         waiting: 2,
         scope: "process".into(),
         ttl_seconds: 900,

@@ -35,6 +35,7 @@ label-also = Öffnet auch
 label-reasons = Grund der Frage
 label-request = Anfrage
 label-waiting = Es warten
+label-endpoints = Endpunkte
 
 program = { $path } (PID { $pid })
 origin = { $parent }
@@ -68,6 +69,29 @@ error-wrong = { $number ->
 }
 error-wait = Zu viele falsche Codes. Wartezeit: { $time }.
 
+## Was der Agent über Programme und Sitzungen sagt
+
+spoken-process-gone = der Prozess, der die Verbindung aufbaut, ist beendet
+spoken-process-unseen = sein Prozess ist nicht mehr zu sehen
+spoken-memory = es läuft aus dem Speicher, nicht aus einer Datei
+spoken-namespace = es läuft in einem User-Namespace und kann sich dort als jedes Programm ausgeben
+spoken-elsewhere = es läuft in einer anderen Sicht des Dateisystems, etwa in einem Container
+spoken-manager = es läuft im Dienstmanager des Benutzers, nicht in einer Anmeldesitzung
+spoken-no-unit = es läuft in keiner Unit, die systemd benannt hat
+spoken-no-origin = woher die Sitzung kam, ist nicht bekannt
+spoken-no-session = es läuft in { $cgroup }, nicht in einer Anmeldesitzung
+spoken-session-ended = Sitzung { $id } ist beendet; was von ihr übrig ist, kann von anderswo benutzt werden
+spoken-session-nowhere = Sitzung { $id } hat weder einen Arbeitsplatz noch einen Rechner, von dem sie kam
+spoken-exited = Prozess { $pid } ist beendet
+spoken-habits = die Gewohnheiten des Benutzers sind noch nicht bekannt: { $hours } Stunden an { $days } Tagen
+spoken-history-short = nicht alles, was in dieser Zeit geschah, ist bekannt
+spoken-deleted = { $path } wurde seit dem Start gelöscht
+spoken-replaced = { $path } wurde seit dem Start ersetzt
+spoken-owner = { $path } gehört UID { $uid }, nicht root
+spoken-writable = { $path } können auch andere als root ändern (Rechte { $mode })
+spoken-fuse = { $path } liegt auf einem FUSE-Dateisystem: wer es bereitstellt, bestimmt den Inhalt
+spoken-nosuid = { $path } liegt auf einem Dateisystem, das wie die von Benutzern nosuid eingehängt ist
+
 ## Benachrichtigungen
 
 hint = Führen Sie in einem Terminal `stile approve { $id }` aus.
@@ -93,6 +117,13 @@ cli-wrong = { $number ->
     [one] falscher Code; noch { $number } Versuch
    *[other] falscher Code; noch { $number } Versuche
 }
+cli-realm = Bereich { $realm }
+cli-up-to = Zugriff für höchstens { $time }
+cli-elevated = bestätigt: { $realm } für höchstens { $time }
+cli-not-elevated = kein Code, also hat sich nichts geändert
+cli-no-realm = keine Regel verlangt einen Nachweis von Ihnen
+cli-no-such-realm = keine Regel verlangt im Bereich { $realm } einen Nachweis von Ihnen. `stile realms` zeigt Ihre
+cli-several-realms = es gibt mehrere Bereiche. Nennen Sie einen, etwa `stile elevate { $realm }`
 cli-throttled = zu viele falsche Codes. Wartezeit: { $time }
 cli-no-code = das ist kein Code
 cli-no-code-again = das ist kein Code; geben Sie die Ziffern ein, die Ihre App zeigt

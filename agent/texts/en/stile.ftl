@@ -37,6 +37,7 @@ label-also = It also opens
 label-reasons = Asked because
 label-request = Request
 label-waiting = Waiting
+label-endpoints = Endpoints
 
 program = { $path } (pid { $pid })
 # $from is an address, $terminal is like pts/3, $parent is a program's name.
@@ -73,6 +74,29 @@ error-wrong = { $number ->
 }
 error-wait = Too many wrong codes. Try again in { $time }.
 
+## What the agent says of programs and sessions. In English these are its very words.
+
+spoken-process-gone = the process that connected has ended
+spoken-process-unseen = its process can't be looked at any more
+spoken-memory = it runs from memory, not from a file
+spoken-namespace = it runs in a user namespace, where it can pass for any program
+spoken-elsewhere = it runs in another view of the file system, as in a container
+spoken-manager = it runs in the user's service manager, not in a login session
+spoken-no-unit = it runs in no unit that systemd has named
+spoken-no-origin = where the session came from is not known
+spoken-no-session = it runs in { $cgroup }, not in a login session
+spoken-session-ended = session { $id } has ended; what is left of it may be used from elsewhere
+spoken-session-nowhere = session { $id } has neither a seat nor a host that it came from
+spoken-exited = process { $pid } has exited
+spoken-habits = the user's habits are not known yet: { $hours } hours on { $days } days
+spoken-history-short = not all that happened within this time is known
+spoken-deleted = { $path } was deleted since it was started
+spoken-replaced = { $path } was replaced since it was started
+spoken-owner = { $path } belongs to uid { $uid }, not to root
+spoken-writable = { $path } can be written by others than root (mode { $mode })
+spoken-fuse = { $path } is on a FUSE file system: who serves it says what is in it
+spoken-nosuid = { $path } is on a file system that is mounted nosuid, as those of users are
+
 ## Notifications
 
 hint = Run `stile approve { $id }` in a terminal.
@@ -98,6 +122,13 @@ cli-wrong = { $number ->
     [one] wrong code; { $number } try is left
    *[other] wrong code; { $number } tries are left
 }
+cli-realm = Realm { $realm }
+cli-up-to = access for up to { $time }
+cli-elevated = elevated: { $realm } for up to { $time }
+cli-not-elevated = no code, so nothing has changed
+cli-no-realm = no rule asks you for proof
+cli-no-such-realm = no rule asks you for proof in realm { $realm }; `stile realms` lists yours
+cli-several-realms = there are several realms. Name one, as in `stile elevate { $realm }`
 cli-throttled = too many wrong codes. Try again in { $time }
 cli-no-code = that is no code
 cli-no-code-again = that is no code; type the digits that your app shows
