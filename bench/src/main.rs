@@ -11,6 +11,7 @@ mod machine;
 mod numbers;
 mod peers;
 mod prefixes;
+mod prompter;
 mod report;
 mod rounds;
 mod run;
@@ -66,6 +67,9 @@ enum Task {
     /// A server for such clients.
     #[command(hide = true)]
     Serve(server::Place),
+    /// A prompter that shows nothing.
+    #[command(hide = true)]
+    Prompter(prompter::Place),
     /// A program that accepts what is queued.
     #[command(hide = true)]
     AcceptQueue(peers::nfqueue::Place),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Task::Hot(options) => hot::run(&options),
         Task::Worker(place) => worker::run(&place),
         Task::Serve(place) => server::run(&place),
+        Task::Prompter(place) => prompter::run(&place),
         Task::AcceptQueue(place) => peers::nfqueue::accept(&place),
     };
     match done {

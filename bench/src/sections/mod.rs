@@ -17,6 +17,7 @@ mod records;
 mod refused;
 mod reload;
 mod reply;
+mod shown;
 mod start;
 mod traffic;
 
@@ -99,6 +100,7 @@ pub(crate) const ALL: &[Section] = &[
     refused::SECTION,
     traffic::SECTION,
     held::SECTION,
+    shown::SECTION,
     crowd::SECTION,
     events::SECTION,
     reload::SECTION,
