@@ -2,7 +2,7 @@
 //! Nobody is asked for a connection that nobody wants any more.
 
 use nix::errno::Errno;
-use stile_tests::{ALICE, BOB, Fate, Host, Probe};
+use stile_tests::{ALICE, BOB, Fate, Host, Probe, has_mptcp};
 
 /// A host whose challenges outlive any test.
 fn host() -> Host {
@@ -48,21 +48,29 @@ fn a_question_stands_as_long_as_one_of_its_connections_is_wanted() {
 }
 
 #[test]
-fn a_socket_whose_process_went_to_another_network_is_not_taken_for_closed() {
+fn no_way_to_connect_is_taken_for_a_closed_socket() {
     let host = host();
     let to = [host.server().address()];
-    let elsewhere = Probe::start(&mut host.probe(ALICE, "tcp-left", &to));
-    host.wait_for_waiting(ALICE, 1);
-    // What bob gives up shows that the agent has looked.
-    for _ in 0..2 {
+    let mut ways = vec!["tcp", "tcp-nonblocking", "fastopen-sendto", "tcp-left"];
+    if has_mptcp() {
+        ways.extend(["mptcp", "mptcp-fastopen"]);
+    }
+    let probe = |way: &&str| Probe::start(&mut host.probe(ALICE, way, &to));
+    let waiting: Vec<_> = ways.iter().map(probe).collect();
+    let count = ways.len() as u64;
+    host.wait_for_waiting(ALICE, count);
+    // What bob gives up shows that the agent has looked, and how a socket looks that has not even
+    // sent a SYN is told after two seconds.
+    for _ in 0..4 {
         let mut other = host.crowd(BOB, to[0]);
         assert_eq!(other.begin(1), 1);
         host.wait_for_waiting(BOB, 1);
         other.leave();
         host.wait_for_challenges(BOB, 0);
     }
-    elsewhere.still_waits();
-    assert_eq!(host.pending(ALICE).len(), 1);
+    host.wait_for_waiting(ALICE, count);
     host.stile(ALICE, &["deny"]).succeeded();
-    assert_eq!(elsewhere.fate(), Fate::Error(Errno::ECONNABORTED));
+    for (probe, way) in waiting.iter().zip(ways) {
+        assert_eq!(probe.fate(), Fate::Error(Errno::ECONNABORTED), "{way}");
+    }
 }

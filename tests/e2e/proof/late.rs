@@ -10,11 +10,11 @@ use stile_tests::{ALICE, BOB, Client, Host, until};
 const OVER: &str = "org.stile.Agent1.Error.ChallengeOver";
 
 /// A host on which a connection of alice's waits for two seconds.
-fn waiting() -> (Host, stile_tests::Authenticator, Client, u64) {
+fn waiting() -> (Host, stile_tests::Authenticator, Client, String) {
     let host = Host::builder().max_hold("2s").build();
     let authenticator = host.enroll(ALICE);
     let client = host.connect(ALICE);
-    let id = host.wait_for_challenge(ALICE)["id"].as_u64().unwrap();
+    let id = host.wait_for_challenge(ALICE)["id"].to_string();
     (host, authenticator, client, id)
 }
 
@@ -41,7 +41,7 @@ fn an_answer_after_the_deadline_is_told_so_and_its_code_still_counts() {
     // Nobody else learns that there was one.
     let said = host.call(BOB, "Answer", &arguments);
     said.failed(1, "org.stile.Agent1.Error.NoSuchChallenge");
-    let said = host.answer(ALICE, Some(id), &code);
+    let said = host.answer(ALICE, Some(id.parse().unwrap()), &code);
     said.failed(3, &format!("no challenge {id} of yours is pending"));
     is_unused(&host, &mut client, &code);
 }
