@@ -56,7 +56,7 @@ impl Guests {
         let name = kernel.series.name;
         let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));
         let (initrd, console, log) = (file("cpio"), file("console"), file("log"));
-        initramfs::make(&self.xtask, &kernel.boot_modules(), &initrd)?;
+        initramfs::make(&self.xtask, &kernel.boot_modules(), &[], &initrd)?;
         let began = Instant::now();
         let mut qemu = self.command(kernel, &initrd, &console);
         let child = qemu
@@ -75,47 +75,52 @@ impl Guests {
     }
 
     fn command(&self, kernel: &Kernel, initrd: &Path, console: &Path) -> Command {
-        // It must not outlive xtask, however that ends.
-        let mut qemu = Command::new("setpriv");
-        qemu.args(["--pdeathsig", "KILL", "--", tools::QEMU]);
-        // q35 with the plain CPU is the cheapest to emulate; microvm has no clock that Debian's
-        // kernels can calibrate by.
-        qemu.args(["-machine", "q35", "-accel", "tcg,thread=multi"])
-            .args(["-cpu", "qemu64", "-smp", CPUS, "-m", MEMORY])
-            .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-no-reboot", "-nic", "none"])
-            .arg("-kernel")
-            .arg(kernel.image())
-            .arg("-initrd")
-            .arg(initrd)
-            .arg("-append")
-            .arg(self.command_line())
-            .arg("-serial")
-            .arg(format!("file:{}", console.display()))
-            .args(["-serial", "stdio"]);
-        let modules = kernel.modules();
-        for (name, image, option) in [
-            (ROOT_DISK, &self.root, "snapshot=on"),
-            (MODULES_DISK, &modules, "readonly=on"),
-        ] {
-            let file = image.display();
-            qemu.arg("-drive")
-                .arg(format!("if=none,id={name},format=raw,file={file},{option}"))
-                .arg("-device")
-                .arg(format!("virtio-blk-pci,drive={name},serial={name}"));
-        }
+        let mut qemu = machine(kernel, initrd, console, &self.command_line());
+        attach(&mut qemu, ROOT_DISK, &self.root, "snapshot=on");
+        attach(&mut qemu, MODULES_DISK, &kernel.modules(), "readonly=on");
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
         qemu
     }
 
-    /// A panic ends the machine at once, and so does what would only have been reported.
     fn command_line(&self) -> String {
         let append = self.append.as_deref().unwrap_or_default();
-        format!(
-            "console=ttyS0 quiet panic=-1 oops=panic mitigations=off {THROWAWAY} {append} \
-             -- guest init"
-        )
+        format!("{THROWAWAY} {append} -- guest init")
     }
+}
+
+/// A machine without disks, whose first serial line is the console, and whose second one is the
+/// standard output. A panic ends it at once, and so does what would only have been reported.
+pub(super) fn machine(kernel: &Kernel, initrd: &Path, console: &Path, append: &str) -> Command {
+    // It must not outlive xtask, however that ends.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL", "--", tools::QEMU]);
+    // q35 with the plain CPU is the cheapest to emulate; microvm has no clock that Debian's
+    // kernels can calibrate by.
+    qemu.args(["-machine", "q35", "-accel", "tcg,thread=multi"])
+        .args(["-cpu", "qemu64", "-smp", CPUS, "-m", MEMORY])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-no-reboot", "-nic", "none"])
+        .arg("-kernel")
+        .arg(kernel.image())
+        .arg("-initrd")
+        .arg(initrd)
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 oops=panic mitigations=off {append}"
+        ))
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .args(["-serial", "stdio"]);
+    qemu
+}
+
+/// Gives a machine a disk, which it finds by its name.
+pub(super) fn attach(qemu: &mut Command, name: &str, image: &Path, option: &str) {
+    let file = image.display();
+    qemu.arg("-drive")
+        .arg(format!("if=none,id={name},format=raw,file={file},{option}"))
+        .arg("-device")
+        .arg(format!("virtio-blk-pci,drive={name},serial={name}"));
 }
 
 /// What a guest said in its last run, by its logs in this folder.
@@ -166,7 +171,7 @@ fn listen(
 }
 
 /// Reads lines on a thread, which ends with the output.
-fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         let mut output = BufReader::new(output);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Disks for guests.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -21,6 +21,14 @@ pub(super) fn make(folder: &Path, image: &Path, room: u64) -> Result<()> {
         .arg(image)
         .arg(format!("{size}M"));
     workspace::run(&mut mke2fs)
+}
+
+/// Makes an empty ext4 disk image of so many MiB, with a journal, as those of hosts have one.
+pub(super) fn make_empty(image: &Path, size: u64) -> Result<()> {
+    let file = File::create(image).context("could not make a disk")?;
+    file.set_len(size << 20).context("could not make a disk")?;
+    let mut mke2fs = Command::new("mke2fs");
+    workspace::run(mke2fs.args(["-q", "-F", "-t", "ext4"]).arg(image))
 }
 
 /// The bytes of all files below, each rounded up to a block.

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::guest::BOOT_MODULES;
-use super::programs;
+use super::programs::libraries;
 
 /// What the kernel starts.
 const INIT: &str = "init";
@@ -21,8 +21,14 @@ const FILE: u32 = 0o100_000;
 /// Ends an archive.
 const TRAILER: &str = "TRAILER!!!";
 
-/// Writes the archive. `modules` is a folder of files that load in the order of their names.
-pub(super) fn make(xtask: &Path, modules: &Path, to: &Path) -> Result<()> {
+/// Writes the archive. `modules` is a folder of files that load in the order of their names;
+/// `programs` are more programs and their names there.
+pub(super) fn make(
+    xtask: &Path,
+    modules: &Path,
+    programs: &[(&str, &Path)],
+    to: &Path,
+) -> Result<()> {
     let file = File::create(to).with_context(|| format!("could not make {}", to.display()))?;
     let mut archive = Archive {
         output: BufWriter::new(file),
@@ -32,8 +38,12 @@ pub(super) fn make(xtask: &Path, modules: &Path, to: &Path) -> Result<()> {
     for folder in ["dev", "proc", "sys", "newroot"] {
         archive.folder(folder)?;
     }
-    archive.copy(INIT, xtask)?;
-    for library in programs::libraries(&[xtask.to_owned()])? {
+    let mut files = Vec::new();
+    for (name, path) in [(INIT, xtask)].iter().chain(programs) {
+        archive.copy(name, path)?;
+        files.push(path.to_path_buf());
+    }
+    for library in libraries(&files)? {
         archive.copy(&library.to_string_lossy(), &library)?;
     }
     for entry in fs::read_dir(modules).context("no modules for booting")? {

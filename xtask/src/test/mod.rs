@@ -5,6 +5,7 @@
 
 mod end_to_end;
 pub(crate) mod libtest;
+mod power;
 mod suites;
 mod tally;
 
@@ -23,7 +24,8 @@ use crate::{ebpf, say, services};
 /// What to test, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Run only this suite: unit, gate, e2e (all end-to-end suites), or one of those by name.
+    /// Run only this suite: unit, gate, e2e (all end-to-end suites), one of those by name, or
+    /// power, which takes minutes and is not run by default.
     #[arg(long, value_name = "NAME")]
     suite: Vec<String>,
     /// Print the suites and their tests instead of running them.
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     /// Install missing packages without asking.
     #[arg(long)]
     yes: bool,
+    /// Of the suite power only a few kills and power cuts.
+    #[arg(long)]
+    quick: bool,
     /// Run only tests whose name contains this.
     filter: Option<String>,
 }
@@ -42,7 +47,7 @@ pub(crate) struct Options {
 /// If something could not be set up. A test that fails is no error, but the exit code's.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    let suites = suites::select(&workspace, &options.suite)?;
+    let suites = suites::select(&workspace, &options.suite, options.list)?;
     ebpf::build(&workspace, Consent::new(options.yes))?;
     if options.list {
         return list(&workspace, &suites);
@@ -57,10 +62,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         say::step(format!("suite {suite}"));
         match (suite, &end_to_end) {
             (Suite::Unit | Suite::Gate, _) => {
-                let mut cargo = suite.cargo_test(&workspace)?;
-                cargo.args(&options.filter);
-                run_cargo(&mut cargo, suite, &mut tally)?;
+                if let Some(mut cargo) = suite.cargo_test(&workspace)? {
+                    cargo.args(&options.filter);
+                    run_cargo(&mut cargo, suite, &mut tally)?;
+                }
             }
+            (Suite::Power, _) => power::run(&workspace, options, &mut tally)?,
             (Suite::EndToEnd(name), Some(end_to_end)) if host::is_root() => {
                 end_to_end.run(name, options.filter.as_deref(), &mut tally)?;
             }
@@ -102,7 +109,12 @@ fn prepare(workspace: &Workspace, suites: &[Suite], consent: Consent) -> Result<
 
 fn list(workspace: &Workspace, suites: &[Suite]) -> Result<ExitCode> {
     for suite in suites {
-        let mut cargo = suite.cargo_test(workspace)?;
+        let Some(mut cargo) = suite.cargo_test(workspace)? else {
+            power::NAMES
+                .iter()
+                .for_each(|name| println!("{suite}: {name}"));
+            continue;
+        };
         cargo.args(["--quiet", "--", "--list", "--format=terse"]);
         for line in workspace::output(&mut cargo)?.lines() {
             if let Some(test) = line.strip_suffix(": test") {

@@ -24,6 +24,8 @@ pub(super) enum Suite {
     Gate,
     /// One test target of `stile-tests`; runs in the sandbox.
     EndToEnd(String),
+    /// Kills and power cuts. It takes minutes, and runs only if it is named.
+    Power,
 }
 
 impl fmt::Display for Suite {
@@ -32,13 +34,15 @@ impl fmt::Display for Suite {
             Self::Unit => "unit",
             Self::Gate => "gate",
             Self::EndToEnd(name) => name,
+            Self::Power => "power",
         })
     }
 }
 
 impl Suite {
-    /// The `cargo test` that builds it, and unless it is an end-to-end suite also runs it.
-    pub(super) fn cargo_test(&self, workspace: &Workspace) -> Result<Command> {
+    /// The `cargo test` that builds it, and unless it is an end-to-end suite also runs it; `None`
+    /// if it isn't cargo's.
+    pub(super) fn cargo_test(&self, workspace: &Workspace) -> Result<Option<Command>> {
         let mut cargo = workspace.cargo();
         cargo.args(["test", "--locked", "--no-fail-fast"]);
         match self {
@@ -56,15 +60,18 @@ impl Suite {
             Self::EndToEnd(name) => {
                 cargo.args(["--package", TESTS, "--test", name]);
             }
+            Self::Power => return Ok(None),
         }
-        Ok(cargo)
+        Ok(Some(cargo))
     }
 }
 
-/// The suites of these names; all of them if there are no names.
-pub(super) fn select(workspace: &Workspace, names: &[String]) -> Result<Vec<Suite>> {
-    let all = all(workspace)?;
+/// The suites of these names; without names those that are run by default, or all, if they are
+/// only listed.
+pub(super) fn select(workspace: &Workspace, names: &[String], list: bool) -> Result<Vec<Suite>> {
+    let mut all = all(workspace)?;
     if names.is_empty() {
+        all.retain(|suite| list || *suite != Suite::Power);
         return Ok(all);
     }
     let mut chosen = Vec::new();
@@ -90,7 +97,7 @@ pub(super) fn end_to_end(suites: &[Suite]) -> Vec<&str> {
         .iter()
         .filter_map(|suite| match suite {
             Suite::EndToEnd(name) => Some(name.as_str()),
-            Suite::Unit | Suite::Gate => None,
+            Suite::Unit | Suite::Gate | Suite::Power => None,
         })
         .collect()
 }
@@ -102,5 +109,6 @@ fn all(workspace: &Workspace) -> Result<Vec<Suite>> {
             suites.push(Suite::EndToEnd(target.name.clone()));
         }
     }
+    suites.push(Suite::Power);
     Ok(suites)
 }

@@ -15,16 +15,13 @@ use nix::unistd::{chdir, chroot};
 
 use super::{BOOT_MODULES, INIT, MODULES_DISK, ROOT_DISK, mount_at, mount_kind};
 
-const NEW_ROOT: &str = "/newroot";
+pub(super) const NEW_ROOT: &str = "/newroot";
 /// How long the kernel may take to find a disk.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Mounts the disks, and becomes the init of the root disk.
 pub(super) fn run() -> Result<Infallible> {
-    mount_kind("proc", "/proc")?;
-    mount_kind("sysfs", "/sys")?;
-    mount_kind("devtmpfs", "/dev")?;
-    load_modules()?;
+    prepare()?;
     let root = Path::new(NEW_ROOT);
     let (disk, modules) = (disk(ROOT_DISK)?, disk(MODULES_DISK)?);
     mount_at(&disk, "ext4", root, MsFlags::MS_NOATIME)?;
@@ -39,6 +36,14 @@ pub(super) fn run() -> Result<Infallible> {
     chroot(".").context("could not make the root disk the root")?;
     let error = Command::new(INIT).args(["guest", "start"]).exec();
     Err(error).context("could not run the root disk's init")
+}
+
+/// Makes the machine fit for finding disks.
+pub(super) fn prepare() -> Result<()> {
+    mount_kind("proc", "/proc")?;
+    mount_kind("sysfs", "/sys")?;
+    mount_kind("devtmpfs", "/dev")?;
+    load_modules()
 }
 
 fn load_modules() -> Result<()> {
@@ -58,7 +63,7 @@ fn load_modules() -> Result<()> {
 }
 
 /// The device of a disk, by the serial number that the emulator gave it.
-fn disk(serial: &str) -> Result<String> {
+pub(super) fn disk(serial: &str) -> Result<String> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         for entry in fs::read_dir("/sys/block").context("no /sys/block")? {

@@ -3,6 +3,7 @@
 
 mod features;
 mod init;
+mod ledger;
 mod start;
 mod suites;
 
@@ -27,8 +28,13 @@ const RESULTS: &str = "/dev/ttyS1";
 pub(super) const ROOT_DISK: &str = "root";
 pub(super) const MODULES_DISK: &str = "modules";
 
+/// Names of the disks of a guest that uses up steps, and of the program that does it there.
+pub(super) const LEDGER_DISK: &str = "ledger";
+pub(super) const LIST_DISK: &str = "acknowledged";
+pub(super) const LEDGER_PROGRAM: &str = "stile-test-ledger";
+
 /// A stage of a guest.
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
+#[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Stage {
     /// Process 1 in the initramfs: finds the disks, and becomes the next one.
     Init,
@@ -36,6 +42,13 @@ pub(crate) enum Stage {
     Start,
     /// Runs the suites.
     Suites,
+    /// Process 1 of a guest that only uses up steps, on a disk that outlives it.
+    Ledger {
+        /// Where the steps are kept.
+        store: String,
+        /// The first fresh one.
+        from: u64,
+    },
 }
 
 /// Runs one. Process 1 doesn't return if all goes well; if it fails, the kernel panics, which
@@ -45,6 +58,7 @@ pub(crate) fn run(stage: Stage) -> Result<ExitCode> {
         Stage::Init => match init::run()? {},
         Stage::Start => match start::run()? {},
         Stage::Suites => suites::run(),
+        Stage::Ledger { store, from } => match ledger::run(&store, from)? {},
     }
 }
 

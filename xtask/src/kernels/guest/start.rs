@@ -66,12 +66,17 @@ pub(super) fn run() -> Result<Infallible> {
     let success = ended_well(child.id())?;
     let mut results = results;
     writeln!(results, "{}", protocol::end(success)).context("could not write the result")?;
-    tcdrain(&results).context("the result did not go out")?;
+    end_machine(&results)
+}
+
+/// Ends the machine once all that was written to the serial line has gone out.
+pub(super) fn end_machine(results: &File) -> Result<Infallible> {
+    tcdrain(results).context("the result did not go out")?;
     // The emulator ends where another machine would start anew.
     reboot(RebootMode::RB_AUTOBOOT).context("could not end the machine")
 }
 
-fn serial_line() -> Result<File> {
+pub(super) fn serial_line() -> Result<File> {
     File::options()
         .write(true)
         .custom_flags(OFlag::O_NOCTTY.bits())
@@ -80,7 +85,7 @@ fn serial_line() -> Result<File> {
 }
 
 /// Waits for a child's end, and for everything else that ends: orphans are process 1's.
-fn ended_well(child: u32) -> Result<bool> {
+pub(super) fn ended_well(child: u32) -> Result<bool> {
     loop {
         let ended = wait().context("could not wait for the suites")?;
         if ended.pid().map(|pid| pid.as_raw().unsigned_abs()) == Some(child) {
