@@ -9,7 +9,8 @@
 //!
 //! It prints `clock SECONDS` before it opens the store, `again USER STEP` for a listed step that
 //! was accepted, `checked COUNT` after all of them, `ack USER STEP` for a fresh one once it is
-//! used up for good, and `failed WHY` as the last line if it can't go on.
+//! used up for good, and `failed WHY` as the last line if it can't go on. A full stop ends each
+//! line, so that one that is cut short can't be taken for another one.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -69,8 +70,7 @@ fn run(store: &str, directory: &Path, acknowledged: &Path, from: u64) -> Result<
 
 fn say(line: std::fmt::Arguments<'_>) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    // In one write: a line is whole, or isn't there.
-    output.write_all(format!("{line}\n").as_bytes())?;
+    output.write_all(format!("{line}.\n").as_bytes())?;
     output.flush()
 }
 

@@ -23,9 +23,9 @@ pub(super) enum Said<'a> {
     Failed(&'a str),
 }
 
-/// Reads a line; `None` for any other, as what a kernel says to whom it takes for a terminal.
+/// Reads a line; `None` for any other, and for one that the kill has cut short.
 pub(super) fn parse(line: &str) -> Option<Said<'_>> {
-    let (word, rest) = line.split_once(' ')?;
+    let (word, rest) = line.strip_suffix('.')?.split_once(' ')?;
     match word {
         "clock" => Some(Said::Clock(rest.parse().ok()?)),
         "again" => Some(Said::Again(step(rest)?)),
@@ -51,16 +51,23 @@ mod tests {
     #[test]
     fn each_line_is_understood() {
         let step = Step { user: 7, step: 42 };
-        assert_eq!(parse("clock 3"), Some(Said::Clock(3)));
-        assert_eq!(parse("again 7 42"), Some(Said::Again(step)));
-        assert_eq!(parse("checked 9"), Some(Said::Checked(9)));
-        assert_eq!(parse("ack 7 42"), Some(Said::Acknowledged(step)));
-        assert_eq!(parse("failed no disk"), Some(Said::Failed("no disk")));
+        assert_eq!(parse("clock 3."), Some(Said::Clock(3)));
+        assert_eq!(parse("again 7 42."), Some(Said::Again(step)));
+        assert_eq!(parse("checked 9."), Some(Said::Checked(9)));
+        assert_eq!(parse("ack 7 42."), Some(Said::Acknowledged(step)));
+        assert_eq!(parse("failed no disk."), Some(Said::Failed("no disk")));
     }
 
     #[test]
     fn half_a_line_acknowledges_nothing() {
-        for line in ["ack 7", "ack 7 ", "ack", "", "ack 7 x", "acknowledged 7 42"] {
+        for line in [
+            "ack 7 4",
+            "ack 7 ",
+            "ack.",
+            "",
+            "ack 7 x.",
+            "acknowledged 7 42.",
+        ] {
             assert_eq!(parse(line), None, "{line}");
         }
     }
