@@ -20,6 +20,7 @@ mod protocol;
 mod report;
 mod tools;
 mod vmlinux;
+mod writes;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};

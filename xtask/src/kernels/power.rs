@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A machine that uses up TOTP steps on a disk that outlives it, so that its power can be cut:
-//! what its kernel had in memory is gone then, and the disk is what the next boot finds.
+//! what its kernel had in memory is gone then, and so is what its disk had not been told to flush.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use super::boot::{attach, machine};
 use super::guest::{LEDGER_DISK, LEDGER_PROGRAM, LIST_DISK};
 use super::packages::{Found, Kernel};
-use super::{catalog, disk, initramfs, lock_folder, packages, tools};
+use super::{catalog, disk, initramfs, lock_folder, packages, tools, writes};
 use crate::host::Consent;
 use crate::workspace::{self, Workspace};
 
@@ -20,6 +20,11 @@ const KERNEL: &str = "newest";
 /// Of the disk; far more than all steps take, and little to make.
 const DISK_MIB: u64 = 64;
 const SECTOR: usize = 512;
+/// Kinds of files: the disk as the next boot finds it, the one that the machine writes to, and the
+/// log of that.
+const DISK: &str = "ext4";
+const LIVE: &str = "live";
+const WRITES: &str = "writes";
 
 /// All that such a machine takes.
 #[derive(Debug)]
@@ -72,12 +77,20 @@ impl PowerMachine {
     /// # Errors
     /// If none can be made.
     pub(crate) fn renew_disk(&self) -> Result<()> {
-        let image = self.file("ext4");
-        // Nothing of an older one may be left.
-        if image.exists() {
-            fs::remove_file(&image).context("could not remove an older disk")?;
+        disk::make_empty(&self.file(DISK), DISK_MIB)
+    }
+
+    /// Takes from the disk what a power cut takes; to be called when the machine has ended.
+    ///
+    /// # Errors
+    /// If a file can't be read or written.
+    pub(crate) fn lose_unflushed(&self) -> Result<()> {
+        let disk = self.file(DISK);
+        if !writes::replay(&self.file(WRITES), &disk)? {
+            // Then everything that was written counts: a power cut may spare that too.
+            fs::copy(self.file(LIVE), disk).context("could not copy a disk")?;
         }
-        disk::make_empty(&image, DISK_MIB)
+        Ok(())
     }
 
     /// Boots it with this kind of store, this list of acknowledged steps, and fresh ones from
@@ -96,17 +109,32 @@ impl PowerMachine {
         let (initrd, console) = (self.file("cpio"), self.console());
         let mut qemu = machine(&self.kernel, &initrd, &console, &append);
         qemu.args(["-rtc", &format!("base={clock}")]);
-        // What the guest has flushed is in this machine's memory then, and outlives QEMU.
-        attach(
-            &mut qemu,
-            LEDGER_DISK,
-            &self.file("ext4"),
-            "cache=writeback",
-        );
+        self.attach_disk(&mut qemu)?;
         attach(&mut qemu, LIST_DISK, &self.file("list"), "readonly=on");
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
         qemu.spawn()
             .with_context(|| format!("could not start `{}`", workspace::shown(&qemu)))
+    }
+
+    /// Gives the machine a copy of its disk, and keeps a log of what it writes. With one queue no
+    /// two flushes are under way; the log of zeroes and discards can't be relied on in older QEMUs.
+    fn attach_disk(&self, qemu: &mut Command) -> Result<()> {
+        let (live, log) = (self.file(LIVE), self.file(WRITES));
+        fs::copy(self.file(DISK), &live).context("could not copy a disk")?;
+        File::create(&log).context("could not make the log of a disk")?;
+        qemu.arg("-blockdev")
+            .arg(format!(
+                "driver=blklogwrites,node-name={LEDGER_DISK},file.driver=file,file.filename={},\
+                 log.driver=file,log.filename={}",
+                live.display(),
+                log.display()
+            ))
+            .arg("-device")
+            .arg(format!(
+                "virtio-blk-pci,drive={LEDGER_DISK},serial={LEDGER_DISK},write-cache=on,\
+                 num-queues=1,write-zeroes=off,discard=off"
+            ));
+        Ok(())
     }
 
     fn file(&self, kind: &str) -> PathBuf {

@@ -6,16 +6,27 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use nix::mount::MsFlags;
+use nix::mount::{MsFlags, mount};
 
-use super::{LEDGER_DISK, LEDGER_PROGRAM, LIST_DISK, init, mount_at, start};
+use super::{LEDGER_DISK, LEDGER_PROGRAM, LIST_DISK, UNFLUSHED, init, start};
 
 /// Uses up steps on the disk that outlives the machine. That ends only if it fails.
 pub(super) fn run(store: &str, from: u64) -> Result<Infallible> {
     init::prepare()?;
     let at = Path::new(init::NEW_ROOT);
-    // As hosts mount theirs: the journal is replayed, and flushes reach the disk.
-    mount_at(&init::disk(LEDGER_DISK)?, "ext4", at, MsFlags::empty())?;
+    let (store, options) = match store {
+        UNFLUSHED => ("ledger", Some("barrier=0")),
+        _ => (store, None),
+    };
+    let device = init::disk(LEDGER_DISK)?;
+    mount(
+        Some(device.as_str()),
+        at,
+        Some("ext4"),
+        MsFlags::empty(),
+        options,
+    )
+    .context("could not mount the disk")?;
     let list = init::disk(LIST_DISK)?;
     let results = start::serial_line()?;
     let child = Command::new(Path::new("/").join(LEDGER_PROGRAM))

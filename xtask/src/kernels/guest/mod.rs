@@ -28,9 +28,12 @@ const RESULTS: &str = "/dev/ttyS1";
 pub(super) const ROOT_DISK: &str = "root";
 pub(super) const MODULES_DISK: &str = "modules";
 
-/// Names of the disks of a guest that uses up steps, and of the program that does it there.
+/// Names of the disks of a guest that uses up steps.
 pub(super) const LEDGER_DISK: &str = "ledger";
 pub(super) const LIST_DISK: &str = "acknowledged";
+/// The real ledger, on a file system that never tells the disk to flush (ext4(5)).
+const UNFLUSHED: &str = "unflushed";
+/// The program that uses them up.
 pub(super) const LEDGER_PROGRAM: &str = "stile-test-ledger";
 
 /// A stage of a guest.

@@ -3,8 +3,8 @@
 //! from then on, whatever ends the process or the machine, and wherever its clock stands then.
 //!
 //! Each life of `stile-test-ledger` tries all steps again that were acknowledged in lives before,
-//! and goes on with fresh ones until it is killed. Two stores that say yes too early go through
-//! the same: if none of their steps is accepted twice, this could not see it of the ledger either.
+//! and goes on with fresh ones until it is killed. Stores that say yes too early go through the
+//! same: if none of their steps is accepted twice, this could not see it of the ledger either.
 
 mod cycle;
 mod said;
@@ -31,8 +31,9 @@ const KILLS: &str = "no_code_is_accepted_twice_over_kills";
 const KILLS_CONTROL: &str = "kills_are_seen_to_lose_what_was_not_written";
 const CUTS: &str = "no_code_is_accepted_twice_over_power_cuts_and_wrong_clocks";
 const CUTS_CONTROL: &str = "power_cuts_are_seen_to_lose_what_was_not_synced";
+const FLUSH_CONTROL: &str = "power_cuts_are_seen_to_lose_what_was_not_flushed";
 /// The tests, in their order.
-pub(super) const NAMES: [&str; 4] = [KILLS_CONTROL, KILLS, CUTS_CONTROL, CUTS];
+pub(super) const NAMES: [&str; 5] = [KILLS_CONTROL, KILLS, CUTS_CONTROL, FLUSH_CONTROL, CUTS];
 
 /// How many kills and power cuts, and how many in a quick run.
 const MANY: Numbers = Numbers {
@@ -74,7 +75,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options, tally: &mut Tally) -
     if is_wanted(KILLS) {
         close(tally, KILLS, must_keep(&mut processes, numbers.kills));
     }
-    let cuts: Vec<&str> = [CUTS_CONTROL, CUTS]
+    let cuts: Vec<&str> = [CUTS_CONTROL, FLUSH_CONTROL, CUTS]
         .into_iter()
         .filter(|it| is_wanted(it))
         .collect();
@@ -98,6 +99,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options, tally: &mut Tally) -
     for name in cuts {
         let result = match name {
             CUTS_CONTROL => must_lose(&mut machine, "unsynced"),
+            FLUSH_CONTROL => must_lose(&mut machine, "unflushed"),
             _ => must_keep(&mut machine, numbers.cuts),
         };
         close(tally, name, result);
@@ -153,9 +155,11 @@ trait World {
     fn renew(&mut self) -> Result<()>;
     /// Begins a life with this store.
     fn begin(&mut self, store: &str, history: &History) -> Result<Child>;
+    /// A life is over.
+    fn over(&mut self) -> Result<()>;
     /// What helps to understand a failure.
     fn hint(&self) -> String;
-    /// Judges whether this one of several lives was one where it matters.
+    /// Makes sure that the clock went back between two lives, where it can be set.
     fn clocks(&self, lives: &[Life]) -> Result<()>;
 }
 
@@ -233,7 +237,9 @@ fn one_life<W: World>(
 ) -> Result<Life> {
     let child = world.begin(store, history)?;
     let life = history.live(child, end, kill);
-    life.with_context(|| world.hint())
+    let life = life.with_context(|| world.hint())?;
+    world.over()?;
+    Ok(life)
 }
 
 fn show<W: World>(number: usize, of: usize, life: &Life) {
@@ -298,6 +304,10 @@ impl World for Processes {
         child.with_context(|| format!("could not start `{}`", workspace::shown(&program)))
     }
 
+    fn over(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn hint(&self) -> String {
         format!("{PROGRAM} did not live until it was killed")
     }
@@ -315,7 +325,7 @@ struct Machines {
 
 impl World for Machines {
     const END: &'static str = "power cut";
-    const LONGEST: (u64, Duration) = (40, Duration::from_millis(40));
+    const LONGEST: (u64, Duration) = (24, Duration::from_millis(40));
 
     fn renew(&mut self) -> Result<()> {
         self.boots = 0;
@@ -327,6 +337,10 @@ impl World for Machines {
         self.boots += 1;
         let (list, from) = (history.list(), history.from());
         self.machine.boot(store, &list, from, clock)
+    }
+
+    fn over(&mut self) -> Result<()> {
+        self.machine.lose_unflushed()
     }
 
     fn hint(&self) -> String {
