@@ -27,6 +27,7 @@ Examples:
   cargo xtask test --list            which suites and tests there are
   cargo xtask test --suite gate      one suite
   cargo xtask test --suite e2e hold  the end-to-end tests with `hold` in their names
+  cargo xtask test --suite power     power cuts and kills, in minutes; --quick for some of them
   cargo xtask fuzz --seconds 60 syn  look for a minute for what breaks the reader of SYNs
   cargo xtask fuzz --replay          the committed corpus only
   cargo xtask bench --quick          measure it beside others, in three minutes; needs root

@@ -112,3 +112,18 @@ fn all(workspace: &Workspace) -> Result<Vec<Suite>> {
     suites.push(Suite::Power);
     Ok(suites)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn power_cuts_are_listed_but_run_only_by_name() {
+        let workspace = Workspace::load().unwrap();
+        let chosen = |names: &[String], list| select(&workspace, names, list).unwrap();
+        assert!(!chosen(&[], false).contains(&Suite::Power));
+        assert!(chosen(&[], true).contains(&Suite::Power));
+        assert_eq!(chosen(&["power".to_owned()], false), [Suite::Power]);
+        assert!(!chosen(&["e2e".to_owned()], false).contains(&Suite::Power));
+    }
+}
