@@ -81,7 +81,8 @@ impl FromStr for ServiceName {
     type Err = NoFactor;
 
     fn from_str(text: &str) -> Result<Self, NoFactor> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        // Small letters: Linux-PAM makes small ones of all, and would read another file.
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
         let fits = text.len() <= MAX_SERVICE && text.chars().all(allowed);
         // One that was made for something else takes the password that every login takes, and
         // that is no further factor.
@@ -173,6 +174,7 @@ mod tests {
             "pam:sudo",
             "pam:stile-",
             "pam:stiles",
+            "pam:stile-Stepup",
             "pam:a b",
             "pam:-a",
             "PAM:x",

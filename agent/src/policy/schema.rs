@@ -282,9 +282,7 @@ enum User {
 /// How somebody proves who they are: `"totp"`, `"recovery"`, or `"pam:SERVICE"` with a service of PAM that the agent's settings name.
 #[derive(JsonSchema)]
 #[serde(transparent)]
-struct Factor(
-    #[schemars(regex(pattern = r"^(totp|recovery|pam:stile(-[A-Za-z0-9._-]+)?)$"))] String,
-);
+struct Factor(#[schemars(regex(pattern = r"^(totp|recovery|pam:stile(-[a-z0-9._-]+)?)$"))] String);
 
 /// A duration like `"90s"`, `"15m"` or `"1h30m"`.
 #[derive(JsonSchema)]

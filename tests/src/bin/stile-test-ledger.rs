@@ -23,7 +23,7 @@ use anyhow::{Context, Result, bail};
 use stile::clock;
 use stile::decide::Bound;
 use stile::ids::Uid;
-use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpStep};
+use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
 use stile::policy::{Assurance, Factor};
 
 const USERS: [u32; 3] = [42001, 42002, 42003];
@@ -139,7 +139,8 @@ fn take_in_ledger(ledger: &Ledger, boot: &BootId, user: u32, step: u64) -> Resul
         boot: boot.clone(),
         until: None,
     };
-    let outcome = ledger.consume_step(TotpStep(step), &elevation, &[])?;
+    let secret = TotpSecret::new(b"12345678901234567890").print();
+    let outcome = ledger.consume_step(&secret, TotpStep(step), &elevation, &[])?;
     Ok(matches!(outcome, StepOutcome::Consumed { .. }))
 }
 
