@@ -74,6 +74,7 @@ impl Keys {
             candidates.extend(read(&dir.join(PREVIOUS_CREDENTIAL))?);
             // Who turns from the file to a credential still has what the file sealed.
             candidates.extend(read_private(&places.state.join(KEY_FILE))?);
+            candidates.extend(unfinished(&places.state)?);
             return Ok(Self {
                 source: KeySource::Credential,
                 candidates,
@@ -81,8 +82,13 @@ impl Keys {
         }
         let path = places.state.join(KEY_FILE);
         let mut candidates: Vec<Key> = read_private(&path)?.into_iter().collect();
+        let next = unfinished(&places.state)?;
+        if candidates.is_empty() && next.is_some() {
+            // A crash before the first one took its place.
+            Replacement::unfinished(&places.state).take_effect()?;
+        }
         // A crash while the key was replaced: one of the two fits.
-        candidates.extend(read_private(&places.state.join(NEXT_FILE))?);
+        candidates.extend(next);
         if candidates.is_empty() && make {
             let key = fresh_key()?;
             Replacement::write(&places.state, &key)?.take_effect()?;
@@ -162,6 +168,14 @@ fn read_private(path: &Path) -> Result<Option<Key>, LedgerError> {
     match private::open_existing(path)? {
         None => Ok(None),
         Some(file) => parse(path, file).map(Some),
+    }
+}
+
+/// A new key that a crash kept from its place. One that isn't whole never counted.
+fn unfinished(state: &Path) -> Result<Option<Key>, LedgerError> {
+    match read_private(&state.join(NEXT_FILE)) {
+        Err(LedgerError::BadKey { .. }) => Ok(None),
+        other => other,
     }
 }
 

@@ -48,16 +48,7 @@ pub(super) fn begin(
 pub(super) fn open(engine: &Engine, places: &KeyPlaces) -> Result<Opened, LedgerError> {
     let keys = Keys::find(places, false)?;
     let best = first(&keys, places)?;
-    let wrapped = engine.read("read the data key", |txn| {
-        let table = txn.open_table(SEALING)?;
-        Ok(table.get(DATA_KEY)?.map(|stored| stored.value().to_vec()))
-    })?;
-    let wrapped = wrapped.ok_or(LedgerError::NoDataKey)?;
-    let found = keys.candidates.iter().enumerate().find_map(|(at, key)| {
-        let opened = Sealer::new(key).open(PLACE, &wrapped)?;
-        Some((at, data_key(&opened)?))
-    });
-    let Some((at, inner)) = found else {
+    let Some((at, inner)) = fitting(engine, &keys)? else {
         return Err(LedgerError::WrongKey {
             source_of_key: tell(&keys.source),
         });
@@ -83,6 +74,19 @@ pub(super) fn open(engine: &Engine, places: &KeyPlaces) -> Result<Opened, Ledger
     })
 }
 
+/// Which of the keys opens the data key, and what that is.
+fn fitting(engine: &Engine, keys: &Keys) -> Result<Option<(usize, Key)>, LedgerError> {
+    let wrapped = engine.read("read the data key", |txn| {
+        let table = txn.open_table(SEALING)?;
+        Ok(table.get(DATA_KEY)?.map(|stored| stored.value().to_vec()))
+    })?;
+    let wrapped = wrapped.ok_or(LedgerError::NoDataKey)?;
+    Ok(keys.candidates.iter().enumerate().find_map(|(at, key)| {
+        let opened = Sealer::new(key).open(PLACE, &wrapped)?;
+        Some((at, data_key(&opened)?))
+    }))
+}
+
 impl Ledger {
     /// Where the key that opens the secrets came from.
     #[must_use]
@@ -91,16 +95,21 @@ impl Ledger {
     }
 
     /// Makes a new data key and seals all secrets with it; where the outer key is a file, that is
-    /// replaced too. Returns how many secrets there are.
+    /// replaced too, also if it was lost since the start. Returns how many secrets there are.
     ///
     /// # Errors
-    /// If a secret can't be opened, or something can't be written; then the old keys count.
+    /// If a secret can't be opened, or something can't be written. Then the next start finds the
+    /// keys that count.
     pub fn rotate_keys(&mut self) -> Result<u64, LedgerError> {
         let keys = Keys::find(&self.places, false)?;
         let inner = keys::fresh_key()?;
         let (outer, replacement) = match &keys.source {
             KeySource::Credential => (first(&keys, &self.places)?.clone(), None),
             KeySource::File(_) => {
+                // The file that is about to be written anew may be the only one that fits.
+                if fitting(&self.engine, &keys)?.is_some_and(|(at, _)| at > 0) {
+                    Replacement::unfinished(&self.places.state).take_effect()?;
+                }
                 let key = keys::fresh_key()?;
                 let replacement = Replacement::write(&self.places.state, &key)?;
                 (key, Some(replacement))
