@@ -78,7 +78,7 @@ async fn add(args: FactorAdd) -> Result<Exit, Failure> {
         .factors(user)
         .await?
         .iter()
-        .any(|factor| factor.factor == "totp");
+        .any(|factor| matches!(factor.factor.as_str(), "totp" | "recovery"));
     let proves = own && has_one && !is_root();
     let enrollment = loop {
         let code = match proves {

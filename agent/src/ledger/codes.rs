@@ -96,6 +96,25 @@ impl Ledger {
         })
     }
 
+    /// Counts a failure for a step that is too far from now to be taken, and uses it up as well: a
+    /// code that was guessed ahead of its time shall be good for nothing when that comes.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn spend_far_step(
+        &self,
+        uid: Uid,
+        secret: &SecretPrint,
+        step: TotpStep,
+        now: Now,
+        boot: &BootId,
+    ) -> Result<Failures, LedgerError> {
+        self.engine.write("use a code up", |txn| {
+            use_up(txn, uid, secret, step)?;
+            failures::add(txn, uid, &Factor::Totp, now.boot, boot)
+        })
+    }
+
     /// Stores what a factor earned that the ledger has no code of: PAM said yes.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ impl Pipeline {
         if caller.uid != uid || !self.settings.self_enroll {
             return Err(Refusal::NotPermitted);
         }
-        if self.ledger.is_enrolled(uid).map_err(StageError::from)? {
+        if self.can_prove(uid)? {
             return Err(Refusal::AlreadyEnrolled(uid));
         }
         Ok(())
@@ -82,7 +82,7 @@ impl Pipeline {
             return Err(Refusal::NoEnrollment);
         }
         // Somebody may have got a factor since.
-        if !proven && self.ledger.is_enrolled(uid).map_err(StageError::from)? {
+        if !proven && self.can_prove(uid)? {
             return Err(Refusal::AlreadyEnrolled(uid));
         }
         let confirmed = self
@@ -106,14 +106,23 @@ impl Pipeline {
                 })
             }
             EnrollOutcome::Wrong { tries_left } => {
-                self.factor_used(uid, &Factor::Totp, FactorOutcome::Wrong, None, now)?;
+                self.wrong_first_code(uid, now)?;
                 Ok(Answer::Wrong { tries_left })
+            }
+            EnrollOutcome::Dropped => {
+                self.wrong_first_code(uid, now)?;
+                Err(Refusal::NoEnrollment)
             }
             EnrollOutcome::Throttled { retry } => Ok(Answer::Throttled {
                 retry_seconds: seconds_up(retry),
             }),
             EnrollOutcome::Locked => Err(Refusal::Locked),
-            EnrollOutcome::NoEnrollment | EnrollOutcome::Dropped => Err(Refusal::NoEnrollment),
+            EnrollOutcome::NoEnrollment => Err(Refusal::NoEnrollment),
         }
+    }
+
+    fn wrong_first_code(&mut self, uid: Uid, now: Now) -> Result<(), StageError> {
+        self.factor_used(uid, &Factor::Totp, FactorOutcome::Wrong, None, now)?;
+        self.alarm_if_locked(uid, &Factor::Totp, now)
     }
 }

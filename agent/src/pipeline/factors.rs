@@ -125,13 +125,19 @@ impl Pipeline {
         wish: Wish,
         now: Now,
     ) -> Result<Enrollment, Refusal> {
-        let first = !self.ledger.is_enrolled(uid).map_err(StageError::from)?;
+        let first = !self.can_prove(uid)?;
         let name = self.device_name(uid, wish.name)?;
         if !(caller.is_admin() || first) {
             self.may_change(caller, uid, wish.code.as_ref(), now)?;
         }
         let proven = caller.is_admin() || !first;
         self.begin_enrolling(caller, uid, name, (wish.replace, proven), now)
+    }
+
+    /// True if the user has something to prove with that they may change their factors. Who has
+    /// lost the only device still has recovery codes, so malware can't enroll one meanwhile.
+    pub(super) fn can_prove(&self, uid: Uid) -> Result<bool, StageError> {
+        Ok(self.ledger.is_enrolled(uid)? || self.ledger.recovery_codes_left(uid)? > 0)
     }
 
     fn import_factor(
@@ -232,6 +238,9 @@ impl Pipeline {
             false => FactorOutcome::Wrong,
         };
         self.factor_used(caller.uid, &Factor::Totp, outcome, None, now)?;
+        if !test.accepted {
+            self.alarm_if_locked(caller.uid, &Factor::Totp, now)?;
+        }
         Ok(CodeTestView {
             id: test.device.id.0,
             name: test.device.name,

@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// Says loudly that somebody has just been locked out.
-    fn alarm_if_locked(
+    pub(super) fn alarm_if_locked(
         &mut self,
         subject: Uid,
         factor: &Factor,

@@ -129,6 +129,7 @@ impl Pipeline {
             self.settings = before;
             return Err(refused);
         }
+        self.ledger.lock_after(self.settings.lock_after);
         self.policy = loaded.policy;
         self.loaded = Self::now().wall;
         self.hosts.took(&untaken);

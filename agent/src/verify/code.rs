@@ -162,8 +162,8 @@ pub fn test_code(
             });
         }
     } else {
-        // What it tells a guesser is worth as much as a wrong code.
-        ledger.record_failure(uid, &Factor::Totp, now.boot, boot)?;
+        // To a guesser it is worth no more than a wrong code.
+        ledger.spend_far_step(uid, &found.print, found.step, now, boot)?;
     }
     let period = i64::try_from(found.device.parameters.period).unwrap_or(i64::MAX);
     Ok(Verification::Verified(CodeTest {

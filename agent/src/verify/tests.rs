@@ -303,6 +303,26 @@ fn a_locked_user_stays_out_with_the_right_code() {
 }
 
 #[test]
+fn of_100_000_guesses_no_more_are_looked_at_than_lock_a_user_out() {
+    let mut fixture = Fixture::new();
+    let allowed = 7;
+    fixture.ledger.lock_after(allowed);
+    let mut looked_at = 0;
+    let mut now = START;
+    for _ in 0..100_000 {
+        match fixture.verify(ALICE, &wrong(now), now) {
+            Verification::Wrong { .. } => looked_at += 1,
+            Verification::Throttled { .. } | Verification::Locked => {}
+            other => panic!("{other:?}"),
+        }
+        // Five minutes: some wait, and some don't have to.
+        now += 300;
+    }
+    assert_eq!(looked_at, allowed);
+    assert_eq!(fixture.verify(ALICE, &code(now), now), Verification::Locked);
+}
+
+#[test]
 fn a_user_without_a_secret_is_told_so() {
     let mut fixture = Fixture::new();
     assert_eq!(

@@ -150,3 +150,19 @@ fn a_test_tells_how_far_a_clock_is_off_and_helps_no_guesser() {
         Verification::Throttled { .. }
     ));
 }
+
+#[test]
+fn a_code_that_was_guessed_ahead_of_its_time_is_worth_nothing_when_that_comes() {
+    let mut fixture = Fixture::new();
+    let later = START + 300;
+    let test = test_code(&mut fixture.ledger, ALICE, &code(later), at(START), &boot());
+    assert!(matches!(
+        test.unwrap(),
+        Verification::Verified(CodeTest {
+            accepted: false,
+            ..
+        })
+    ));
+    assert!(!fixture.accepts(&code(later), later));
+    assert!(fixture.accepts(&code(later + 30), later + 30));
+}
