@@ -189,6 +189,7 @@ impl Builder {
             bus: Bus::address(dir.path()),
             log: self.log,
             state: disk.as_ref().unwrap_or(&dir).path().join("state"),
+            credentials: None,
         };
         let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);

@@ -91,19 +91,25 @@ impl Host {
         command
     }
 
+    /// Runs `stile` as this user, who types this into it.
+    #[track_caller]
+    pub fn stile_typing(&self, user: User, arguments: &[&str], typed: &str) -> Said {
+        let mut command = self.stile_command(user, arguments);
+        let mut process = Running::start(command.stdin(Stdio::piped()));
+        let mut input = process.child().stdin.take().unwrap();
+        // It may have ended already, when there is nothing to ask.
+        let _ = writeln!(input, "{typed}");
+        drop(input);
+        process.output().into()
+    }
+
     /// Answers a challenge as this user; the only one there is, without an id.
     #[track_caller]
     pub fn answer(&self, user: User, id: Option<u64>, code: &str) -> Said {
         let id = id.map(|id| id.to_string());
         let mut arguments = vec!["approve", "--stdin", "--json"];
         arguments.extend(id.as_deref());
-        let mut command = self.stile_command(user, &arguments);
-        let mut process = Running::start(command.stdin(Stdio::piped()));
-        let mut input = process.child().stdin.take().unwrap();
-        // It may have ended already, when there is nothing to answer.
-        let _ = writeln!(input, "{code}");
-        drop(input);
-        process.output().into()
+        self.stile_typing(user, &arguments, code)
     }
 
     /// Approves the only challenge of this user. Asserts that it worked, and returns the
@@ -118,31 +124,47 @@ impl Host {
     #[track_caller]
     #[must_use]
     pub fn begin_enrolling(&self, user: User) -> Enrolling {
-        self.enrolling(user, &["enroll", "--json"])
+        let begun = self.enrolling(user, &["enroll", "--json"], None);
+        begun.unwrap_or_else(|said| panic!("no enrollment: {said:?}"))
     }
 
     /// Starts to enroll this user by root, who may replace a secret.
     #[track_caller]
     #[must_use]
     pub fn begin_replacing(&self, user: User) -> Enrolling {
-        self.enrolling(ROOT, &["enroll", "--json", "--user", user.name])
+        let begun = self.enrolling(ROOT, &["enroll", "--json", "--user", user.name], None);
+        begun.unwrap_or_else(|said| panic!("no enrollment: {said:?}"))
     }
 
+    /// Starts to enroll somebody with these arguments of `stile`, and types a code of a factor
+    /// that is there already, if it asks for one.
+    ///
+    /// # Errors
+    /// What it said, if it refuses.
     #[track_caller]
-    fn enrolling(&self, by: User, arguments: &[&str]) -> Enrolling {
+    pub fn enrolling(
+        &self,
+        by: User,
+        arguments: &[&str],
+        code: Option<&str>,
+    ) -> Result<Enrolling, Said> {
         let mut command = self.stile_command(by, arguments);
         let mut process = Running::start(command.stdin(Stdio::piped()));
+        if let Some(code) = code {
+            let input = process.child().stdin.as_mut().unwrap();
+            let _ = writeln!(input, "{code}");
+        }
         let mut line = String::new();
         BufReader::new(process.child().stdout.as_mut().unwrap())
             .read_line(&mut line)
             .unwrap();
         let Ok(enrollment) = serde_json::from_str::<Value>(&line) else {
-            panic!("no enrollment: {:?}", Said::from(process.output()));
+            return Err(process.output().into());
         };
-        Enrolling {
+        Ok(Enrolling {
             process,
             authenticator: Authenticator::new(enrollment["secret"].as_str().unwrap()),
-        }
+        })
     }
 
     /// Enrolls this user. It uses up one code: see [`Authenticator::fresh_code`].
@@ -159,13 +181,35 @@ impl Host {
     /// Calls a method of the agent as this user, without the `stile` command and its checks.
     #[track_caller]
     pub fn call(&self, user: User, member: &str, arguments: &[&str]) -> Said {
+        self.call_interface(user, &format!("org.stile.Agent1.{member}"), arguments)
+    }
+
+    /// The same for a method of `org.stile.Factors1`.
+    #[track_caller]
+    pub fn call_factors(&self, user: User, member: &str, arguments: &[&str]) -> Said {
+        self.call_interface(user, &format!("org.stile.Factors1.{member}"), arguments)
+    }
+
+    #[track_caller]
+    fn call_interface(&self, user: User, method: &str, arguments: &[&str]) -> Said {
         let mut command = self.as_user(user, "/usr/bin/dbus-send");
         command
             .args(["--system", "--print-reply", "--dest=org.stile.Agent1"])
             .arg("/org/stile/Agent1")
-            .arg(format!("org.stile.Agent1.{member}"))
+            .arg(method)
             .args(arguments);
         Running::start(&mut command).output().into()
+    }
+
+    /// The factors of this user, as they see them.
+    #[track_caller]
+    #[must_use]
+    pub fn factors(&self, user: User) -> Vec<Value> {
+        let said = self.stile(user, &["factor", "list", "--json"]);
+        match said.succeeded().json() {
+            Value::Array(list) => list,
+            other => panic!("no list: {other}"),
+        }
     }
 
     /// What waits for an answer, as this user sees it.

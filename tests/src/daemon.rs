@@ -27,6 +27,8 @@ pub(crate) struct Places {
     pub(crate) log: &'static str,
     /// Where the ledger and the audit log lie.
     pub(crate) state: PathBuf,
+    /// Where a service manager would have put the daemon's credentials.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 impl Places {
@@ -68,7 +70,11 @@ impl Places {
             .arg("--state-dir")
             .arg(self.state())
             .env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus)
+            .env_remove("CREDENTIALS_DIRECTORY")
             .stdin(Stdio::null());
+        if let Some(dir) = &self.credentials {
+            command.env("CREDENTIALS_DIRECTORY", dir);
+        }
         command
     }
 

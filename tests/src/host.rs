@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -105,6 +105,12 @@ impl Host {
     #[must_use]
     pub fn settings(&self) -> PathBuf {
         self.places.settings()
+    }
+
+    /// Has the next daemon find its credentials in this folder, as systemd says it
+    /// (`LoadCredential=`); in none, if there is none.
+    pub fn give_credentials(&mut self, folder: Option<&Path>) {
+        self.places.credentials = folder.map(Path::to_owned);
     }
 
     /// The small disks of [`Builder::small_disks`].
@@ -320,6 +326,14 @@ impl Host {
         self.signal(Signal::SIGKILL);
         self.daemon.as_mut().unwrap().wait();
         self.daemon = None;
+    }
+
+    /// Waits until the daemon has ended by itself or by a signal, and returns how.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let status = self.daemon.as_mut().unwrap().wait();
+        self.daemon = None;
+        status
     }
 
     /// Waits until the daemon is reached on the bus.

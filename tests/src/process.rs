@@ -22,7 +22,9 @@ impl Running {
         Self::new(command)
     }
 
-    pub(crate) fn new(command: &mut Command) -> Self {
+    /// Starts a command whose output goes where it says.
+    #[must_use]
+    pub fn new(command: &mut Command) -> Self {
         let child = command.spawn();
         Self(Some(child.unwrap_or_else(|error| {
             panic!("{}: {error}", command.get_program().display())

@@ -62,6 +62,19 @@ impl Terminal {
         writeln!(self.screen, "{line}").unwrap();
     }
 
+    /// Types a line, once this text was shown so many times.
+    #[track_caller]
+    pub fn type_at_nth(&mut self, times: usize, prompt: &str, line: &str) {
+        until(
+            &format!("the terminal shows {prompt:?} {times} times"),
+            || {
+                self.read();
+                (self.seen.matches(prompt).count() >= times).then_some(())
+            },
+        );
+        writeln!(self.screen, "{line}").unwrap();
+    }
+
     fn read(&mut self) {
         let new = self.take();
         self.seen.push_str(&String::from_utf8_lossy(&new));

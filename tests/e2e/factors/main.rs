@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The factors of people: several devices, hardware tokens, recovery codes, wrong answers, and how
+//! their secrets are kept (S5, S7).
+
+mod clocks;
+mod devices;
+mod disks;
+mod keys;
+mod ledgers;
+mod locking;
+mod malware;
+mod migrating;
+mod races;
+mod recovery;
+mod rotating;
+mod scene;
+mod secrets;
+mod terminal;
+mod tokens;
