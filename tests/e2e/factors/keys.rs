@@ -49,7 +49,7 @@ fn without_its_key_the_daemon_does_not_start_until_that_is_back() {
     write(&key, &[7; 32], 0o600);
     stays_closed(&mut host, &["secrets.key", "another key"]);
     write(&key, &kept[..20], 0o600);
-    stays_closed(&mut host, &["secrets.key", "32 bytes"]);
+    stays_closed(&mut host, &["secrets.key is no key", "32 random bytes"]);
     write(&key, &kept, 0o644);
     stays_closed(&mut host, &["lets others in", "chmod 600"]);
     write(&key, &kept, 0o600);

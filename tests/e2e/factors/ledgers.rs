@@ -3,14 +3,22 @@
 
 use std::fs;
 
-use stile_tests::{ALICE, Host, ROOT};
+use stile_tests::{ALICE, Authenticator, Client, Host, ROOT};
 
 use crate::scene::{SECRET, opens, recovery_codes, waiting, with_token};
+
+/// A connection of alice's with a proof that still counts.
+fn passed(host: &Host, token: &Authenticator) -> Client {
+    let client = waiting(host);
+    host.approve(ALICE, token);
+    client.connected();
+    client
+}
 
 #[test]
 fn a_whole_ledger_is_told_so_by_the_daemon_and_without_it() {
     let (mut host, token) = with_token();
-    opens(&host, &token.fresh_code());
+    let _client = passed(&host, &token);
     let state = host.state();
     let at = ["ledger", "check", "--state-dir", state.to_str().unwrap()];
     let asked = host.stile(ROOT, &["ledger", "check", "--json"]);
@@ -33,6 +41,7 @@ fn a_whole_ledger_is_told_so_by_the_daemon_and_without_it() {
     host.stile(ROOT, &nowhere).failed(3, "no ledger");
     // A check has made or changed nothing that the daemon would mind.
     host.start();
+    host.stile(ALICE, &["revoke"]).succeeded();
     opens(&host, &token.fresh_code());
 }
 
@@ -40,7 +49,7 @@ fn a_whole_ledger_is_told_so_by_the_daemon_and_without_it() {
 fn what_is_written_out_has_no_secret() {
     let (mut host, token) = with_token();
     let codes = recovery_codes(&host);
-    opens(&host, &token.fresh_code());
+    let _client = passed(&host, &token);
     let asked = host.stile(ROOT, &["ledger", "export", "--json"]);
     host.stop();
     let state = host.state();

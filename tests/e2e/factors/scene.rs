@@ -51,9 +51,16 @@ pub(crate) fn is_wrong(host: &Host, code: &str) -> Value {
     let client = waiting(host);
     let said = host.answer(ALICE, None, code);
     said.failed(1, "wrong code");
-    client.still_waits();
-    host.stile(ALICE, &["deny"]).succeeded();
+    gives_up(host, client);
     said.json()
+}
+
+/// Asserts that this connection of alice's, her only one, still waits, and ends it.
+#[track_caller]
+pub(crate) fn gives_up(host: &Host, client: Client) {
+    client.still_waits();
+    client.kill();
+    host.wait_for_challenges(ALICE, 0);
 }
 
 /// Fresh recovery codes of alice's, from root.

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use stile_tests::{ALICE, Host, ROOT, Running, until};
+use stile_tests::{ALICE, Host, ROOT, Running, program, until};
 
 use crate::scene::recovery_codes;
 
@@ -35,31 +35,34 @@ fn secrets_are_in_no_file_no_log_no_signal_and_no_environment() {
     let mut monitor = Command::new("dbus-monitor");
     monitor
         .args(["--address", host.bus(), "type='signal'"])
+        .arg("type='method_call',member='Subscribe'")
         .stdin(Stdio::null())
         .stdout(File::create(&signals).unwrap());
     let monitor = Running::new(&mut monitor);
-    until("the bus is listened to", || {
-        let heard = fs::read_to_string(&signals).unwrap();
-        heard.contains("NameAcquired").then_some(())
-    });
-    let mut top = host.on_screen(ALICE, &["top"], (100, 24), &[]);
-    top.shows("Waiting for an answer (0)");
+    let hears = |what: &str| {
+        until(&format!("{what} is heard on the bus"), || {
+            let heard = fs::read_to_string(&signals).unwrap();
+            heard.contains(what).then_some(())
+        });
+    };
+    hears("NameAcquired");
+    let mut waiting = host.as_user(ALICE, program("stile"));
+    let waiting = Running::start(waiting.args(["wait", "--next"]));
+    hears("Subscribe");
 
     let phone = host.enroll(ALICE);
     let codes = recovery_codes(&host);
     let client = host.connect(ALICE);
-    top.shows("Waiting for an answer (1)");
+    hears("ChallengeRaised");
+    host.wait_for_challenge(ALICE);
     host.answer(ALICE, None, &phone.wrong_code())
         .failed(1, "wrong code");
     let right = phone.fresh_code();
     host.answer(ALICE, None, &right).succeeded();
     client.connected();
     host.stile(ROOT, &["secrets", "rotate"]).succeeded();
-    until("the signals of that are heard", || {
-        let heard = fs::read_to_string(&signals).unwrap();
-        heard.contains("ChallengeEnded").then_some(())
-    });
-    drop(monitor);
+    hears("ChallengeEnded");
+    drop((monitor, waiting));
 
     let mut forms = forms(&phone.secret_bytes(), phone.secret());
     for code in &codes {
