@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a host is to be like.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -189,7 +190,7 @@ impl Builder {
             bus: Bus::address(dir.path()),
             log: self.log,
             state: disk.as_ref().unwrap_or(&dir).path().join("state"),
-            credentials: None,
+            environment: BTreeMap::new(),
         };
         let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);

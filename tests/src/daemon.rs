@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The real `stiled`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
@@ -27,8 +28,8 @@ pub(crate) struct Places {
     pub(crate) log: &'static str,
     /// Where the ledger and the audit log lie.
     pub(crate) state: PathBuf,
-    /// Where a service manager would have put the daemon's credentials.
-    pub(crate) credentials: Option<PathBuf>,
+    /// What the daemon finds in its environment beside that of the tests.
+    pub(crate) environment: BTreeMap<&'static str, OsString>,
 }
 
 impl Places {
@@ -71,10 +72,8 @@ impl Places {
             .arg(self.state())
             .env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus)
             .env_remove("CREDENTIALS_DIRECTORY")
+            .envs(&self.environment)
             .stdin(Stdio::null());
-        if let Some(dir) = &self.credentials {
-            command.env("CREDENTIALS_DIRECTORY", dir);
-        }
         command
     }
 

@@ -110,7 +110,28 @@ impl Host {
     /// Has the next daemon find its credentials in this folder, as systemd says it
     /// (`LoadCredential=`); in none, if there is none.
     pub fn give_credentials(&mut self, folder: Option<&Path>) {
-        self.places.credentials = folder.map(Path::to_owned);
+        let environment = &mut self.places.environment;
+        match folder {
+            Some(folder) => environment.insert("CREDENTIALS_DIRECTORY", folder.into()),
+            None => environment.remove("CREDENTIALS_DIRECTORY"),
+        };
+    }
+
+    /// Has the next daemon believe that its wall clock is so many seconds ahead of this machine's.
+    /// Its other clocks are right.
+    ///
+    /// # Errors
+    /// Why that can't be done here.
+    pub fn shift_clock(&mut self, seconds: i64) -> Result<(), &'static str> {
+        let Some(library) = faketime() else {
+            return Err("libfaketime isn't installed");
+        };
+        self.places.environment.extend([
+            ("LD_PRELOAD", library.into()),
+            ("FAKETIME", format!("{seconds:+}s").into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ]);
+        Ok(())
     }
 
     /// The small disks of [`Builder::small_disks`].
@@ -344,6 +365,14 @@ impl Host {
             (status.code != 4).then_some(())
         });
     }
+}
+
+/// The library that tells a process another time; each architecture has a folder of its own.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?;
+    folders
+        .filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketime.so.1")))
+        .find(|library| library.is_file())
 }
 
 /// Where the sandbox's users find a program of stile.
