@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::desk::Desk;
 use super::interface::bounded;
+use super::limit::InFlight;
 use super::polkit::Action;
 use super::refused::Refused;
 use super::wire::{
@@ -22,8 +23,10 @@ use crate::service::{FactorRequest, Refusal, Removed, Request};
 /// The object on the bus.
 pub(super) struct Factors {
     desk: Desk,
-    /// Making recovery codes takes a good part of a second: one set at a time.
+    /// Making recovery codes takes a good part of a second: one set at a time, in turn.
     making: Arc<Semaphore>,
+    /// And one of each user, so that nobody has to wait for more than one of another's.
+    wanting: InFlight<Uid>,
 }
 
 impl Factors {
@@ -31,6 +34,7 @@ impl Factors {
         Self {
             desk,
             making: Arc::new(Semaphore::new(1)),
+            wanting: InFlight::new(1),
         }
     }
 }
@@ -169,10 +173,11 @@ impl Factors {
     ) -> Result<Vec<String>, Refused> {
         let (uid, code) = (Uid(uid), given(code)?);
         let call = self.desk.identify(&header, bus).await?;
-        let turn = Arc::clone(&self.making).try_acquire_owned();
+        let wanted = self.wanting.begin(call.caller.uid).ok_or(Refusal::Busy)?;
+        let turn = Arc::clone(&self.making).acquire_owned().await;
         let turn = turn.map_err(|_| Refusal::Busy)?;
         let made = tokio::task::spawn_blocking(RecoverySet::generate).await;
-        drop((turn, call));
+        drop((turn, wanted, call));
         let set = made
             .map_err(|error| Refusal::Storage(error.to_string()))?
             .map_err(|error| Refusal::Storage(error.to_string()))?;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Recovery codes: ten, told once, each good once.
 
-use stile_tests::{ALICE, Host, ROOT, Terminal, program};
+use std::process::Stdio;
+
+use stile_tests::{ALICE, BOB, Host, ROOT, Running, Terminal, program};
 
 use crate::scene::{
     alarms, codes_in, is_wrong, opens, outcomes, recovery_codes, waiting, with_token,
@@ -98,7 +100,7 @@ fn one_opens_on_a_terminal() {
     let client = waiting(&host);
     let mut terminal = Terminal::of(ALICE);
     let mut command = host.on_terminal(&terminal, ALICE, &program("stile"));
-    let mut approving = stile_tests::Running::start(command.arg("approve"));
+    let mut approving = Running::start(command.arg("approve"));
     terminal.type_at("code: ", &codes[5].to_uppercase());
     client.connected();
     assert!(approving.wait().success());
@@ -141,4 +143,24 @@ fn removed_ones_open_nothing() {
         .failed(1, "no recovery codes");
     client.still_waits();
     assert_eq!(host.factors(ALICE).len(), 1);
+}
+
+/// Making codes takes a good part of a second, also where it comes to nothing.
+#[test]
+fn somebody_who_asks_for_some_all_the_time_keeps_nobody_from_them() {
+    let (host, token) = with_token();
+    let busy = format!(
+        "while :; do dbus-send --system --print-reply --dest=org.stile.Agent1 /org/stile/Agent1 \
+         org.stile.Factors1.MakeRecoveryCodes uint32:{} string:123456; done",
+        BOB.uid
+    );
+    let _asking: Vec<_> = (0..4)
+        .map(|_| {
+            let mut shell = host.as_user(BOB, "/bin/sh");
+            shell.args(["-c", &busy]);
+            Running::new(shell.stdout(Stdio::null()).stderr(Stdio::null()))
+        })
+        .collect();
+    let _ = host.audit().wait_for("factor", 3);
+    codes_in(&host.stile_typing(ALICE, &MINE, &token.fresh_code()));
 }
