@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::LedgerError;
-use super::private::{self, PrivateError, failed};
+use super::private::{self, failed};
 
 /// The credential's name.
 pub const CREDENTIAL: &str = "stile-key";
@@ -193,7 +193,7 @@ fn parse(path: &Path, file: File) -> Result<Key, LedgerError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4 * KEY_BYTES));
     file.take(4 * KEY_BYTES as u64)
         .read_to_end(&mut bytes)
-        .map_err(|cause| LedgerError::from(PrivateError::from(failed("read", path)(cause))))?;
+        .map_err(|cause| LedgerError::from(failed("read", path)(cause)))?;
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     let whole = bytes.len() == KEY_BYTES;
     if whole {

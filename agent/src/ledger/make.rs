@@ -29,8 +29,8 @@ pub(super) fn open_or_make(places: &KeyPlaces) -> Result<(Engine, Opened), Ledge
     match private::open_existing(&path)? {
         Some(file) => open(places, &path, file),
         None => {
-            let (opened, store_key) = sealing::begin(places)?;
-            Ok((make(dir, store_key)?, opened))
+            let (opened, key) = sealing::begin(places)?;
+            Ok((make(dir, |txn| key.store(txn))?, opened))
         }
     }
 }
@@ -43,9 +43,9 @@ fn open(places: &KeyPlaces, path: &Path, file: File) -> Result<(Engine, Opened),
         return Ok((engine, opened));
     }
     let old = migrate::read(&engine)?;
-    let (opened, store_key) = sealing::begin(places)?;
+    let (opened, key) = sealing::begin(places)?;
     let new = make(&places.state, |txn| {
-        store_key(txn)?;
+        key.store(txn)?;
         old.write(txn, &opened.sealer)
     })?;
     drop(engine);

@@ -23,25 +23,29 @@ pub(super) struct Opened {
     pub(super) source: KeySource,
 }
 
+/// A data key as the ledger has it: sealed.
+pub(super) struct Wrapped(Vec<u8>);
+
+impl Wrapped {
+    /// Stores it in the place of any other.
+    pub(super) fn store(&self, txn: &WriteTransaction) -> Result<(), Fault> {
+        let bytes = self.0.as_slice();
+        txn.open_table(SEALING)?.insert(DATA_KEY, bytes)?;
+        Ok(())
+    }
+}
+
 /// A fresh data key for a ledger that is being made.
-pub(super) fn begin(
-    places: &KeyPlaces,
-) -> Result<
-    (
-        Opened,
-        impl FnOnce(&WriteTransaction) -> Result<(), Fault> + use<>,
-    ),
-    LedgerError,
-> {
+pub(super) fn begin(places: &KeyPlaces) -> Result<(Opened, Wrapped), LedgerError> {
     let keys = Keys::find(places, true)?;
     let outer = first(&keys, places)?;
     let inner = keys::fresh_key()?;
-    let wrapped = Sealer::new(outer).seal(PLACE, inner.as_slice())?;
+    let wrapped = wrap(outer, &inner)?;
     let opened = Opened {
         sealer: Sealer::new(&inner),
         source: keys.source,
     };
-    Ok((opened, move |txn: &WriteTransaction| store(txn, &wrapped)))
+    Ok((opened, wrapped))
 }
 
 /// Opens the data key of a ledger. If an older outer key was needed, the best one takes its place.
@@ -61,8 +65,8 @@ pub(super) fn open(engine: &Engine, places: &KeyPlaces) -> Result<Opened, Ledger
         KeySource::File(_) => Replacement::forget(&places.state)?,
         KeySource::Credential => {
             if at > 0 {
-                let wrapped = Sealer::new(best).seal(PLACE, inner.as_slice())?;
-                engine.write("replace the key of the secrets", |txn| store(txn, &wrapped))?;
+                let wrapped = wrap(best, &inner)?;
+                engine.write("replace the key of the secrets", |txn| wrapped.store(txn))?;
                 info!("the secrets are sealed with the key from the credential now");
             }
             Replacement::forget_file(&places.state)?;
@@ -115,12 +119,12 @@ impl Ledger {
                 (key, Some(replacement))
             }
         };
-        let wrapped = Sealer::new(&outer).seal(PLACE, inner.as_slice())?;
+        let wrapped = wrap(&outer, &inner)?;
         let sealer = Sealer::new(&inner);
         let count = self
             .engine
             .write("replace the keys of the secrets", |txn| {
-                store(txn, &wrapped)?;
+                wrapped.store(txn)?;
                 devices::reseal(txn, &self.sealer, &sealer)
             })?;
         // From here on only the new keys fit, also after a crash.
@@ -132,9 +136,10 @@ impl Ledger {
     }
 }
 
-fn store(txn: &WriteTransaction, wrapped: &[u8]) -> Result<(), Fault> {
-    txn.open_table(SEALING)?.insert(DATA_KEY, wrapped)?;
-    Ok(())
+fn wrap(outer: &Key, inner: &Key) -> Result<Wrapped, LedgerError> {
+    Sealer::new(outer)
+        .seal(PLACE, inner.as_slice())
+        .map(Wrapped)
 }
 
 fn first<'k>(keys: &'k Keys, places: &KeyPlaces) -> Result<&'k Key, LedgerError> {

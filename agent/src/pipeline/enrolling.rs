@@ -36,7 +36,7 @@ impl Pipeline {
         (alone, proven): (bool, bool),
         now: Now,
     ) -> Result<Enrollment, Refusal> {
-        if !caller.is_admin() && !(caller.uid == uid && self.settings.self_enroll) {
+        if !(caller.is_admin() || caller.uid == uid && self.settings.self_enroll) {
             return Err(Refusal::NotPermitted);
         }
         let account = self.subject_name(uid).unwrap_or_else(|| uid.to_string());
