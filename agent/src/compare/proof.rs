@@ -13,11 +13,11 @@ const OTHERS: [(&str, Assurance); 3] = [
 /// True if something is taken for `one` that isn't for `other`. How much the services that they
 /// name are worth is for each host to say; here they are worth a medium.
 pub(super) fn takes_more(one: &Proof, other: &Proof) -> bool {
-    let service = |factor: &Factor| match factor {
-        Factor::Pam(service) => Some((service.clone(), Assurance::MEDIUM)),
+    let service = |factor: Factor| match factor {
+        Factor::Pam(service) => Some((service, Assurance::MEDIUM)),
         Factor::Totp | Factor::Recovery => None,
     };
-    let named = one.factors().iter().chain(other.factors());
+    let named = one.factors().into_iter().chain(other.factors());
     let others = OTHERS.iter().filter_map(|(name, assurance)| {
         let name: ServiceName = name.parse().ok()?;
         Some((name, *assurance))

@@ -83,6 +83,8 @@ pub struct Offer {
     pub alone: bool,
     /// When it ends at the latest, whatever the terms say: then another rule may count.
     pub until: Option<BootTime>,
+    /// What it asks for; none if it asks for nothing.
+    pub proof: Option<Proof>,
 }
 
 impl Offer {

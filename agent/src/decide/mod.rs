@@ -253,6 +253,10 @@ fn offer(found: &Evaluation<'_>, rule: &Rule, at: Timestamp, now: BootTime) -> O
         rule: rule.name.clone(),
         alone: found.varies || terms.scope != crate::policy::Scope::User,
         terms,
+        proof: match &found.action {
+            Action::StepUp { proof, .. } => Some(proof.clone()),
+            _ => None,
+        },
         until: found.until.map(|until| now.after(until_then(at, until))),
     })
 }

@@ -18,7 +18,7 @@ pub use table::{Grants, Live, Witness};
 use crate::clock::{BootTime, Now};
 use crate::decide::{AllowPermit, ElevationPermit, ObservePermit, Offer};
 use crate::ids::{ElevationId, EndpointId, GrantId, SocketCookie, Uid};
-use crate::policy::{self, Factor, OnExpiry, RuleName};
+use crate::policy::{self, Factor, OnExpiry, Proof, RuleName};
 use crate::verify::Verified;
 
 /// How long what is only observed may go on before it would be asked for again. Connections
@@ -82,6 +82,8 @@ pub struct Terms {
     pub alone: bool,
     /// When it ends at the latest.
     pub until: Option<BootTime>,
+    /// What it asks for; none if it asks for nothing.
+    pub proof: Option<Proof>,
 }
 
 impl Terms {
@@ -94,6 +96,7 @@ impl Terms {
             given: offer.terms,
             alone: offer.alone,
             until: offer.until,
+            proof: offer.proof.clone(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Terms {
             },
             alone,
             until: None,
+            proof: None,
         }
     }
 
@@ -121,6 +125,8 @@ impl Terms {
     pub fn uphold(&self, earlier: &Self, expires: BootTime) -> bool {
         let same = (&self.rule, &self.realm, self.given, self.alone)
             == (&earlier.rule, &earlier.realm, earlier.given, earlier.alone);
+        // Whoever earned it may not have proven what is asked for now.
+        let same = same && self.proof == earlier.proof;
         same && self.until.is_none_or(|until| expires <= until)
     }
 

@@ -286,7 +286,7 @@ impl Pipeline {
                     flow,
                     realm,
                     rule,
-                    factors: order.proof().factors().to_vec(),
+                    factors: order.proof().factors(),
                     proof: order.proof().to_string(),
                     hold_seconds: hold.as_secs(),
                 });

@@ -234,7 +234,7 @@ impl Pipeline {
                 .map(|one| (as_given(one), one.at.after(ttl)))
                 .collect();
             if let Some(at) = key.proof.rests_on(&timed, &self.policy.levels) {
-                let several = matches!(key.proof.asks, crate::policy::Asks::All(_));
+                let several = key.proof.is_several();
                 let until = several.then(|| timed.get(at).map(|(_, until)| *until));
                 met.push((challenge.id, until.flatten()));
             }

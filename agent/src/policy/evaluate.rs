@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::condition::{Condition, Test, vary};
 use super::facts::{Fact, Facts, Unknown};
 use super::matching::Matcher;
+use super::proof::Proof;
 use super::risk::Risk;
 use super::rule::{Action, Rule};
 use super::{Policy, Scope};
@@ -142,6 +143,8 @@ struct Found<'p> {
     decided: Option<&'p Rule>,
     /// The strictest of the rules that could not be judged.
     doubtful: Option<&'p Rule>,
+    /// What all of those ask for, and the one after them that counts.
+    proofs: Vec<&'p Proof>,
     observed: Option<&'p Rule>,
     doubts: Vec<Doubt<'p>>,
     varies: bool,
@@ -196,6 +199,7 @@ impl<'p> Found<'p> {
                 self.doubts.push(Doubt { rule, why });
                 if rule.action != Action::Deny {
                     if rule.action != Action::Observe {
+                        self.note_proof(rule);
                         self.doubtful = Some(stricter(self.doubtful, rule));
                     }
                     return true;
@@ -214,11 +218,20 @@ impl<'p> Found<'p> {
             self.decided = self.doubtful;
             return false;
         }
+        self.note_proof(rule);
         self.decided = Some(match self.doubtful {
             Some(_) => stricter(self.doubtful, rule),
             None => rule,
         });
         false
+    }
+
+    fn note_proof(&mut self, rule: &'p Rule) {
+        if let Action::StepUp { proof, .. } = &rule.action
+            && !self.proofs.contains(&proof)
+        {
+            self.proofs.push(proof);
+        }
     }
 
     fn finish(
@@ -230,6 +243,12 @@ impl<'p> Found<'p> {
         let mut action = self
             .decided
             .map_or(Action::Deny, |rule| rule.action.clone());
+        // Nobody knows which of them counts, so each has to be met.
+        if let Action::StepUp { proof, .. } = &mut action {
+            let own = proof.clone();
+            let others = self.proofs.iter().filter(|other| ***other != own);
+            *proof = others.fold(own.clone(), |all, other| all.and((*other).clone()));
+        }
         let mut risk = Vec::new();
         if let Some(rule) = self.decided
             && action != Action::Deny

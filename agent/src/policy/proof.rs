@@ -24,6 +24,9 @@ pub enum Asks {
     Level(Assurance),
     /// Each of these. At least two.
     All(Vec<Factor>),
+    /// Both of these, where one is not known to be enough: of a rule and of a risk, or of two rules
+    /// of which one can't be judged.
+    Both(Box<(Proof, Proof)>),
 }
 
 /// How much factors are worth on this host.
@@ -111,6 +114,13 @@ impl Proof {
                 let each: Vec<usize> = each.collect::<Option<_>>()?;
                 each.into_iter().min_by_key(until)
             }
+            Asks::Both(both) => {
+                let each = [&both.0, &both.1].map(|proof| proof.rests_on(given, levels));
+                let [Some(one), Some(other)] = each else {
+                    return None;
+                };
+                [one, other].into_iter().min_by_key(until)
+            }
         }
     }
 
@@ -122,12 +132,43 @@ impl Proof {
             Asks::All(wanted) => wanted
                 .iter()
                 .any(|wanted| self.stands_for(one.factor, wanted)),
+            Asks::Both(both) => both.0.counts(one, levels) || both.1.counts(one, levels),
         }
+    }
+
+    /// The same, and another one as well.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == other {
+            return self;
+        }
+        Self {
+            recovery: self.recovery && other.recovery,
+            asks: Asks::Both(Box::new((self, other))),
+        }
+    }
+
+    /// True if one factor may not be enough.
+    #[must_use]
+    pub fn is_several(&self) -> bool {
+        matches!(self.asks, Asks::All(_) | Asks::Both(_))
     }
 
     /// Those of the factors at hand that would help, after these were given.
     #[must_use]
     pub fn missing(&self, given: &[Given<'_>], at_hand: &[Factor], levels: &Levels) -> Vec<Factor> {
+        if let Asks::Both(both) = &self.asks {
+            let lacks = |proof: &&Self| !proof.is_met(given, levels);
+            let mut missing = Vec::new();
+            for proof in [&both.0, &both.1].into_iter().filter(lacks) {
+                for factor in proof.missing(given, at_hand, levels) {
+                    if !missing.contains(&factor) {
+                        missing.push(factor);
+                    }
+                }
+            }
+            return missing;
+        }
         let helps = |factor: &&Factor| {
             let Some(assurance) = levels.of(factor) else {
                 return false;
@@ -139,6 +180,7 @@ impl Proof {
                     let done = given.iter().any(|one| self.stands_for(one.factor, wanted));
                     !done && self.stands_for(factor, wanted)
                 }),
+                Asks::Both(_) => false,
             }
         };
         at_hand.iter().filter(helps).cloned().collect()
@@ -146,10 +188,15 @@ impl Proof {
 
     /// The factors that are named; none if only a level is.
     #[must_use]
-    pub fn factors(&self) -> &[Factor] {
+    pub fn factors(&self) -> Vec<Factor> {
         match &self.asks {
-            Asks::Any(factors) | Asks::All(factors) => factors,
-            Asks::Level(_) => &[],
+            Asks::Any(factors) | Asks::All(factors) => factors.clone(),
+            Asks::Level(_) => Vec::new(),
+            Asks::Both(both) => {
+                let mut factors = both.0.factors();
+                factors.extend(both.1.factors());
+                factors
+            }
         }
     }
 
@@ -167,7 +214,7 @@ impl Proof {
                 let taken = self.recovery || *one.factor != Factor::Recovery;
                 taken && one.assurance >= *level
             }
-            Asks::All(_) => false,
+            Asks::All(_) | Asks::Both(_) => false,
         }
     }
 
@@ -187,6 +234,7 @@ impl fmt::Display for Proof {
             Asks::Any(factors) => f.write_str(&joined(factors, " or "))?,
             Asks::Level(level) => write!(f, "any factor of assurance {level}")?,
             Asks::All(factors) => f.write_str(&joined(factors, " and "))?,
+            Asks::Both(both) => return write!(f, "{}; and {}", both.0, both.1),
         }
         match self.recovery {
             true => Ok(()),
@@ -296,6 +344,33 @@ mod tests {
     /// True if a fingerprint alone is enough.
     fn asks_little(proof: &Proof) -> bool {
         met(proof, &[pam("stile-mid")])
+    }
+
+    #[test]
+    fn of_two_demands_both_are_to_be_met() {
+        let code = Proof::default();
+        let finger = Proof::any(vec![pam("stile-mid")]);
+        let both = code.clone().and(finger);
+        assert_eq!(code.clone().and(code.clone()), code);
+        assert!(!met(&both, &[Factor::Totp]));
+        assert!(
+            met(&both, &[pam("stile-mid")]),
+            "one that is enough for both"
+        );
+        let weak = Proof::any(vec![pam("stile-low")]);
+        let both = code.and(weak);
+        assert!(!met(&both, &[Factor::Totp]) && !met(&both, &[pam("stile-low")]));
+        assert!(met(&both, &[Factor::Totp, pam("stile-low")]));
+        let levels = levels();
+        let totp = Given {
+            factor: &Factor::Totp,
+            assurance: Assurance::LOW,
+        };
+        let missing = both.missing(&[totp], &factors(), &levels);
+        assert_eq!(
+            missing,
+            [pam("stile-low"), pam("stile-mid"), pam("stile-high")]
+        );
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub enum Response {
     StepUp {
         /// How long the proof is good at most; as the rule says if none.
         ttl: Option<Duration>,
-        /// What counts as proof; as the rule says if none.
+        /// What is asked for beside what the rule asks for.
         proof: Option<Proof>,
     },
 }
@@ -70,7 +70,11 @@ impl Response {
             ) => Action::StepUp {
                 terms: shorter(terms, *ttl),
                 first,
-                proof: proof.clone().unwrap_or(own),
+                // It never asks for less than the rule does.
+                proof: match proof {
+                    Some(more) => own.and(more.clone()),
+                    None => own,
+                },
                 realm,
             },
             // What lets through regardless is decided before risk is.
@@ -85,4 +89,37 @@ fn shorter(mut terms: Terms, ttl: Option<Duration>) -> Terms {
         terms.warn = terms.warn.filter(|warn| *warn < terms.ttl);
     }
     terms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Asks;
+
+    #[test]
+    fn a_threshold_asks_for_its_proof_beside_that_of_the_rule_and_never_instead() {
+        let own = Proof::any(vec!["pam:stile-finger".parse().unwrap()]);
+        let action = |proof: Proof| Action::StepUp {
+            terms: Terms {
+                scope: crate::policy::Scope::User,
+                ttl: Duration::from_secs(60),
+                on_expiry: crate::policy::OnExpiry::Close,
+                warn: None,
+            },
+            first: crate::policy::First::Reject,
+            proof,
+            realm: RuleName::new("r").unwrap(),
+        };
+        let realm = RuleName::new("r").unwrap();
+        let response = |proof| Response::StepUp { ttl: None, proof };
+        let applied = response(Some(Proof::default())).applied(action(own.clone()), &realm);
+        let Action::StepUp { proof, .. } = applied else {
+            panic!("still a step-up");
+        };
+        let Asks::Both(both) = &proof.asks else {
+            panic!("{proof}");
+        };
+        assert_eq!(**both, (own.clone(), Proof::default()));
+        assert_eq!(response(None).applied(action(own.clone()), &realm), action(own));
+    }
 }
