@@ -3,6 +3,7 @@ mod devices;
 mod failures;
 mod opening;
 mod recovery;
+mod replacing;
 mod sealing;
 
 use std::fs::{self, Permissions};
