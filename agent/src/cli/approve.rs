@@ -73,7 +73,7 @@ async fn by_code(
             Typed::TooLate => return Err(too_late(texts)),
         };
         let answered = client.answer(challenge.id, &code).await;
-        let answer = answered.map_err(|error| refused(&texts, error))?;
+        let answer = answered.map_err(|error| refused(texts, error))?;
         if let Answer::Wrong { tries_left } = answer
             && tries_left > 0
             && prompter.asks_again()

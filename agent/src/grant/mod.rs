@@ -83,7 +83,7 @@ pub struct Terms {
     /// When it ends at the latest.
     pub until: Option<BootTime>,
     /// What it asks for; none if it asks for nothing.
-    pub proof: Option<Proof>,
+    pub proof: Option<Arc<Proof>>,
 }
 
 impl Terms {
@@ -96,7 +96,7 @@ impl Terms {
             given: offer.terms,
             alone: offer.alone,
             until: offer.until,
-            proof: offer.proof.clone(),
+            proof: offer.proof.clone().map(Arc::new),
         }
     }
 

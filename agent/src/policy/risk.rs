@@ -120,6 +120,9 @@ mod tests {
             panic!("{proof}");
         };
         assert_eq!(**both, (own.clone(), Proof::default()));
-        assert_eq!(response(None).applied(action(own.clone()), &realm), action(own));
+        assert_eq!(
+            response(None).applied(action(own.clone()), &realm),
+            action(own)
+        );
     }
 }

@@ -96,6 +96,8 @@ fn compile(
         .env("RUSTC", &compiler.rustc)
         // Lets a stable cargo and compiler take `-Z build-std`.
         .env("RUSTC_BOOTSTRAP", "1")
+        // Incremental builds leave functions of the gate uninlined.
+        .env_remove("CARGO_INCREMENTAL")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env(
             format!("CARGO_TARGET_{}_UNKNOWN_NONE_LINKER", target.to_uppercase()),

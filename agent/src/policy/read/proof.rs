@@ -113,7 +113,7 @@ fn factor(value: &Value<'_>, findings: &mut Findings) -> Option<Factor> {
             .help("write \"totp\", or \"pam:\" and the name of a service of PAM");
         return None;
     }
-    let help = match crate::config::closest(text, ["totp", "recovery"].into_iter()) {
+    let help = match crate::config::closest(text, ["totp", "recovery"]) {
         Some(name) => format!("did you mean {name:?}?"),
         None => "there are \"totp\", \"recovery\" and \"pam:SERVICE\", where SERVICE is \
                  \"stile\" or begins with \"stile-\""
