@@ -174,13 +174,14 @@ impl Proving {
                 .ask(caller, |reply| ProofRequest::Passed(what, passed, reply))
                 .await
                 .map(Step::Over),
-            PamStep::Failed(failure) if failure.is_wrong_answer() => self
-                .ask(caller, |reply| ProofRequest::Failed(what, factor, reply))
-                .await
-                .map(Step::Over),
             PamStep::Failed(failure) => {
                 tracing::info!(uid = %caller.uid, %factor, "{failure}");
-                Err(Refusal::NotTold(failure.to_string()))
+                if !failure.is_wrong_answer() {
+                    return Err(Refusal::NotTold(failure.to_string()));
+                }
+                self.ask(caller, |reply| ProofRequest::Failed(what, factor, reply))
+                    .await
+                    .map(Step::Over)
             }
         }
     }

@@ -51,8 +51,9 @@ pub(super) async fn converse(
                 text,
                 secret,
             } => {
-                prompter.say(&shown(&text))?;
-                let Some(answer) = prompter.answer(PATIENCE, secret).await? else {
+                let question = shown(&text);
+                let asked = prompter.answer(&question, PATIENCE, secret);
+                let Some(answer) = asked.await? else {
                     client.cancel_proof(conversation).await?;
                     return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
                 };

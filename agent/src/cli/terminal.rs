@@ -99,17 +99,22 @@ impl Prompter {
     ///
     /// When this future is dropped, the terminal is put back as it was.
     pub(super) async fn code(&self, patience: Duration) -> Result<Typed, Failure> {
-        Ok(self.line(patience, Some(PROMPT)).await?.into())
+        Ok(self.line(patience, Some(PROMPT.to_owned())).await?.into())
     }
 
-    /// Reads an answer to a question that stands there already; one that is secret isn't shown.
-    /// `None` if there is none.
+    /// Asks a question; an answer that is secret isn't shown. `None` if there is none.
     pub(super) async fn answer(
         &self,
+        question: &str,
         patience: Duration,
         secret: bool,
     ) -> Result<Option<Zeroizing<String>>, Failure> {
-        let Line::Whole(line) = self.line(patience, secret.then_some("")).await? else {
+        // On a terminal a secret is asked for once nothing shows it any more.
+        let hidden = (secret && self.asks_again()).then(|| format!("{question} "));
+        if hidden.is_none() {
+            self.say(question)?;
+        }
+        let Line::Whole(line) = self.line(patience, hidden).await? else {
             return Ok(None);
         };
         let mut text = Zeroizing::new(String::with_capacity(line.len()));
@@ -121,11 +126,7 @@ impl Prompter {
     }
 
     /// Reads a line; hidden, after this prompt, if there is one.
-    async fn line(
-        &self,
-        patience: Duration,
-        hidden: Option<&'static str>,
-    ) -> Result<Line, Failure> {
+    async fn line(&self, patience: Duration, hidden: Option<String>) -> Result<Line, Failure> {
         let broken =
             |error: io::Error| Failure::new(Exit::Refused, format!("can't read it: {error}"));
         let deadline = clock::now().boot.after(patience);
@@ -137,7 +138,7 @@ impl Prompter {
         };
         let reading = tokio::task::spawn_blocking(move || match tty {
             Some(tty) => match hidden {
-                Some(prompt) => read_hidden(&tty, prompt, &cancelled, deadline),
+                Some(prompt) => read_hidden(&tty, &prompt, &cancelled, deadline),
                 None => read_line(tty.as_fd(), &cancelled, deadline),
             },
             None => read_line(io::stdin().as_fd(), &cancelled, deadline),

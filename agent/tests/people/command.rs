@@ -268,7 +268,8 @@ async fn nothing_to_do_and_nobody_there_are_told_apart() {
     assert_eq!(nothing.status.code(), Some(3));
     assert_eq!(
         text(&nothing.stderr),
-        "stile: approve: no challenge 8 of yours is pending. `stile pending` lists them\n"
+        "stile: approve: no challenge 8 of yours is pending; it may be over. `stile pending` lists \
+         them\n"
     );
     let nothing = scene.run(&["revoke"], "").await;
     assert_eq!(nothing.status.code(), Some(3));

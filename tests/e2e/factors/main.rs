@@ -16,6 +16,7 @@ mod ledgers;
 mod locking;
 mod malware;
 mod migrating;
+mod pam;
 mod races;
 mod recovery;
 mod rotating;

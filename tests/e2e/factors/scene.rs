@@ -2,7 +2,9 @@
 //! What tests of factors have in common.
 
 use serde_json::Value;
-use stile_tests::{ALICE, Authenticator, BOB, Client, Host, ROOT, Said, User};
+use stile_tests::{
+    ALICE, Authenticator, BOB, Client, Host, ROOT, Running, Said, User, cannot_run, missing,
+};
 
 /// Secrets of tokens, in base 32: 20, 32 and 64 bytes (RFC 6238 appendix B).
 pub(crate) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -109,4 +111,20 @@ pub(crate) fn only_for_admins(host: &Host, arguments: &[&str]) {
         host.stile_typing(user, arguments, SECRET)
             .failed(1, "only an administrator may do this");
     }
+}
+
+/// Calls a method of the agent's with values as GVariant writes them: dbus-send has no
+/// word for dictionaries of variants.
+pub(crate) fn gdbus(host: &Host, user: User, method: &str, arguments: &[&str]) -> Option<Said> {
+    if let Some(program) = missing(&["gdbus"]) {
+        cannot_run(&format!("{program} isn't installed"));
+        return None;
+    }
+    let mut command = host.as_user(user, "/usr/bin/gdbus");
+    command
+        .args(["call", "--system", "--dest=org.stile.Agent1"])
+        .args(["--object-path=/org/stile/Agent1", "--method"])
+        .arg(method)
+        .args(arguments);
+    Some(Running::start(&mut command).output().into())
 }

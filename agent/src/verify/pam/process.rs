@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The process in which modules run, and the group of all that they start.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -15,6 +16,8 @@ use super::service::PamService;
 use crate::sys::child::isolate;
 use crate::sys::pidfd::PidFd;
 
+/// Most descendants that are ended one by one.
+const MAX_DESCENDANTS: usize = 1000;
 /// Where modules that start programs look for them.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -114,12 +117,49 @@ impl Leash {
     /// Ends the group at once, unless it was reaped.
     pub(super) fn kill(&self) {
         if let Some(leader) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Found before their parents end; pam_exec gives what it starts a session of its own.
+            let others = descendants(leader);
             // Nothing is left of it: that is what is wanted.
             let _ = killpg(leader, Signal::SIGKILL);
+            others.iter().for_each(PidFd::kill);
         }
     }
 
     fn release(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// What a process has started, and what those have, also where they have left its group.
+fn descendants(of: Pid) -> Vec<PidFd> {
+    let mut found = Vec::new();
+    let mut parents: Vec<u32> = of.as_raw().try_into().into_iter().collect();
+    while let Some(parent) = parents.pop() {
+        for child in children(parent) {
+            let Ok(process) = PidFd::open(child) else {
+                continue;
+            };
+            // Between the two looks its number may have become another's; then it is no child.
+            if found.len() < MAX_DESCENDANTS && children(parent).contains(&child) {
+                found.push(process);
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// The children of a process, of all its threads. None where the kernel doesn't tell
+/// (`CONFIG_PROC_CHILDREN`).
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            let numbers = list.split_ascii_whitespace().map(str::parse);
+            numbers.filter_map(Result::ok).collect::<Vec<u32>>()
+        })
+        .collect()
 }
