@@ -141,7 +141,12 @@ async fn import(args: FactorImport) -> Result<Exit, Failure> {
 async fn rename(args: FactorRename) -> Result<Exit, Failure> {
     let (client, user, _) = connect(&args.whose).await?;
     client.rename_factor(user, args.id, &args.name).await?;
-    let text = format!("device {} is called {:?} now", args.id, args.name.trim());
+    let name = args.name.trim();
+    if args.format.json {
+        print_json(&serde_json::json!({ "uid": user.0, "id": args.id, "name": name }))?;
+        return Ok(Exit::Ok);
+    }
+    let text = format!("device {} is called {name:?} now", args.id);
     print(&styled(GOOD, &escape(&text)))?;
     Ok(Exit::Ok)
 }
@@ -161,6 +166,10 @@ async fn remove(args: FactorRemove) -> Result<Exit, Failure> {
             (Err(error), Some(prompter)) => again(prompter, error)?,
             (Err(error), None) => return Err(error.into()),
         }
+    }
+    if args.format.json {
+        print_json(&serde_json::json!({ "uid": user.0, "id": args.what, "removed": true }))?;
+        return Ok(Exit::Ok);
     }
     let text = match args.what {
         0 => "the recovery codes don't count any more".to_owned(),

@@ -139,6 +139,8 @@ pub(super) struct FactorRename {
     pub(super) name: String,
     #[command(flatten)]
     pub(super) whose: Whose,
+    #[command(flatten)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +153,8 @@ pub(super) struct FactorRemove {
     pub(super) stdin: bool,
     #[command(flatten)]
     pub(super) whose: Whose,
+    #[command(flatten)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -352,6 +352,9 @@ impl fmt::Display for Denial {
             DenialReason::NoRule => "no rule lets this user through",
             DenialReason::Unsure => "denied, for what the rule asks can't be told",
             DenialReason::ByRisk => "denied, for too much is unusual",
+            DenialReason::Unprovable => {
+                "denied, for this host has no factor that the rule asks for (stile.toml)"
+            }
             DenialReason::UnknownSubject => "denied, for the user is not known yet",
             DenialReason::UnknownEndpoint => "denied, for the endpoint is no longer in the policy",
         };
@@ -373,6 +376,8 @@ pub enum DenialReason {
     Unsure,
     /// A rule would let through, but too much is unusual.
     ByRisk,
+    /// A rule would let through whoever gives a proof that nobody can give on this host.
+    Unprovable,
     /// The kernel could not say whose session the attempt came from.
     UnknownSubject,
     /// The policy that protected it has been replaced since.

@@ -217,6 +217,9 @@ fn apply<'a>(
             realm,
             ..
         } => {
+            if !proof.is_provable(levels) {
+                return Decision::Deny(Denial::new(Some(rule), DenialReason::Unprovable));
+            }
             let bound = known.holder.bound(offer.terms.scope);
             let asked = Asked {
                 proof,

@@ -107,6 +107,28 @@ pub enum Mode {
 }
 
 impl Policy {
+    /// Takes all services of PAM that the rules name for set up, and for worth the most: where the
+    /// settings of a host aren't known.
+    pub fn assume_services(&mut self) {
+        let rules = self.rules.iter().filter_map(|rule| match &rule.action {
+            Action::StepUp { proof, .. } => Some(proof),
+            _ => None,
+        });
+        let thresholds = self.thresholds.iter().filter_map(|it| match &it.response {
+            Response::StepUp { proof, .. } => proof.as_ref(),
+            Response::Deny => None,
+        });
+        let some_service = "stile".parse().ok();
+        let named = rules.chain(thresholds).flat_map(Proof::factors);
+        let named = named.filter_map(|factor| match factor {
+            Factor::Pam(service) => Some(service),
+            Factor::Totp | Factor::Recovery => None,
+        });
+        let services: Vec<_> = named.chain(some_service).collect();
+        let services = services.into_iter().map(|it| (it, Assurance::HIGH));
+        self.levels = Levels::new(services);
+    }
+
     /// The endpoint with this id.
     #[must_use]
     pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {

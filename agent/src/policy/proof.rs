@@ -124,6 +124,25 @@ impl Proof {
         }
     }
 
+    /// True if somebody could give it on a host where factors are worth this: a service of PAM that
+    /// the host doesn't have proves nothing.
+    #[must_use]
+    pub fn is_provable(&self, levels: &Levels) -> bool {
+        let services = levels.services().cloned().map(Factor::Pam);
+        let all: Vec<_> = [Factor::Totp, Factor::Recovery]
+            .into_iter()
+            .chain(services)
+            .collect();
+        let given: Vec<_> = all
+            .iter()
+            .filter_map(|factor| {
+                let assurance = levels.of(factor)?;
+                Some(Given { factor, assurance })
+            })
+            .collect();
+        self.is_met(&given, levels)
+    }
+
     /// True if this helps towards what is asked for.
     #[must_use]
     pub fn counts(&self, one: Given<'_>, levels: &Levels) -> bool {

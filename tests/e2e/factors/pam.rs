@@ -300,18 +300,30 @@ fn a_module_that_hangs_keeps_nobody_else_waiting_and_is_ended() {
 }
 
 #[test]
-fn without_its_file_a_service_is_not_asked() {
+fn where_a_service_is_not_set_up_its_rule_refuses_at_once() {
     let Some(service) = Service::new(11) else {
         return;
     };
     let host = service.host("factors = [\"pam:stile-e2e-absent\"]", "");
+    let client = host.connect(ALICE);
+    client.refused();
+    let records = host.audit().records();
+    let decision = records.of("decision")[0];
+    let reason = decision["reason"].as_str().unwrap();
+    assert!(reason.contains("this host has no factor"), "{decision}");
+    assert!(host.pending(ALICE).is_empty());
+}
+
+#[test]
+fn without_its_file_a_service_is_not_asked() {
+    let Some(service) = Service::new(13) else {
+        return;
+    };
+    let host = service.host("factors = [\"PAM\"]", "");
     let client = waiting(&host);
-    let said = host.stile_typing(
-        ALICE,
-        &["approve", "--stdin", "--factor", "pam:stile-e2e-absent"],
-        "sesame",
-    );
-    said.failed(1, "can't be used here");
+    fs::remove_file(Path::new("/etc/pam.d").join(&service.name)).unwrap();
+    let said = service.answer(&host, "sesame");
+    said.failed(1, "can't use the PAM service file");
     client.still_waits();
 }
 

@@ -19,7 +19,9 @@ const MAX_ROWS: usize = 20;
 
 /// Runs the command.
 pub(in crate::cli) fn forecast(args: &PolicyForecast) -> Result<Exit, Failure> {
-    let policy = load(&args.policy)?;
+    let mut policy = load(&args.policy)?;
+    // The hosts of the log have the services that their policy names.
+    policy.assume_services();
     let shown = escape(&args.from.display().to_string());
     let log = File::open(&args.from)
         .map_err(|error| Failure::new(Exit::Refused, format!("{shown}: {error}")))?;
