@@ -11,6 +11,7 @@ mod elevating;
 mod giving_up;
 mod joining;
 mod places;
+mod sessions;
 mod tmux;
 mod top;
 

@@ -191,6 +191,7 @@ impl Builder {
             log: self.log,
             state: disk.as_ref().unwrap_or(&dir).path().join("state"),
             environment: BTreeMap::new(),
+            sessions: None,
         };
         let disks = self.small_disks.then(|| Disks::mount(&places.state()));
         self.write(&places, &server, &server6);

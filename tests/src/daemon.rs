@@ -16,6 +16,11 @@ use crate::process::Running;
 use crate::sandbox;
 use crate::wait::{patience, until};
 
+/// Where logind keeps its sessions, and the daemon looks for them. The sandbox has its own.
+pub(crate) const SESSIONS: &str = "/run/systemd/sessions";
+/// Shows the daemon the sessions of a machine there, and nobody else.
+const SHOW_SESSIONS: &str = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
+
 /// Where a daemon finds everything.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -30,6 +35,8 @@ pub(crate) struct Places {
     pub(crate) state: PathBuf,
     /// What the daemon finds in its environment beside that of the tests.
     pub(crate) environment: BTreeMap<&'static str, OsString>,
+    /// The machine's folder of sessions, if it serves one.
+    pub(crate) sessions: Option<PathBuf>,
 }
 
 impl Places {
@@ -43,6 +50,16 @@ impl Places {
 
     pub(crate) fn state(&self) -> PathBuf {
         self.state.clone()
+    }
+
+    /// What shows the daemon its machine's sessions, if it serves one.
+    fn runner(&self) -> Vec<&str> {
+        let sessions = self.sessions.as_ref().and_then(|path| path.to_str());
+        let Some(sessions) = sessions else {
+            return Vec::new();
+        };
+        let unshare = ["unshare", "--mount", "/bin/sh", "-c", SHOW_SESSIONS];
+        unshare.into_iter().chain([sessions, SESSIONS]).collect()
     }
 
     /// The daemon's command line, run by this program and its arguments if there are some.
@@ -109,7 +126,7 @@ impl Daemon {
         let written = log.metadata().unwrap().len();
         let process = Running::new(
             places
-                .stiled(&[])
+                .stiled(&places.runner())
                 .env("NOTIFY_SOCKET", &socket)
                 .env("STILE_LOG", places.log)
                 .env("RUST_BACKTRACE", "1")

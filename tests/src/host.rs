@@ -211,9 +211,11 @@ impl Host {
         &self.places.dir
     }
 
-    /// From now on it gates this cgroup below its own, and nothing else.
-    pub(crate) fn serve_machine(&mut self, relative: &str) {
+    /// From now on it gates this cgroup below its own, and nothing else, and finds sessions in
+    /// this folder.
+    pub(crate) fn serve_machine(&mut self, relative: &str, sessions: PathBuf) {
         self.places.cgroup = Some(self.cgroup.child(relative));
+        self.places.sessions = Some(sessions);
         self.start();
         self.wait_for_bus();
     }

@@ -52,7 +52,7 @@ pub use desktop::{Desktop, Installed, missing};
 pub use disk::{Disk, Disks};
 pub use host::{Host, client_program, program};
 pub use login::Login;
-pub use machine::{Machine, Shell};
+pub use machine::{Machine, Shell, Sshd};
 pub use postgres::Postgres;
 pub use probe::{Fate, Probe, probe_program};
 pub use process::Running;

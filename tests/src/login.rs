@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::User;
-
-/// Where logind keeps its sessions; the sandbox has its own.
-const SESSIONS: &str = "/run/systemd/sessions";
+use crate::daemon::SESSIONS;
 
 /// A session that ends when it is dropped.
 #[derive(Debug)]

@@ -4,48 +4,32 @@
 //! `systemd-nspawn` boots an overlay of this machine's own root file system in a cgroup of the
 //! host's. The daemon stays outside, because the kernel tells it process ids of the outermost
 //! namespace: the machine's sessions are shown to it where it looks for them, its bus is the
-//! machine's, and it gates the machine's cgroup.
+//! machine's, and it gates the machine's cgroup. What it can't see from there are terminals: it
+//! takes none for a person's that another namespace of processes has.
+
+mod root;
+mod shell;
+mod ssh;
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Gid, Group, Pid, chown};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use self::root::{furnish, has_pam_systemd, init_of, mount_fs};
+pub use self::shell::Shell;
+pub use self::ssh::Sshd;
 use crate::commands::Said;
+use crate::daemon::SESSIONS;
 use crate::host::Host;
 use crate::process::Running;
 use crate::sandbox::{self, User};
 use crate::wait::until;
-
-/// Where logind keeps its sessions, and the daemon looks for them.
-const SESSIONS: &str = "/run/systemd/sessions";
-/// What of the packages goes where.
-const PACKAGED: [(&str, &str); 2] = [
-    (
-        "dbus-1/org.stile.Agent1.conf",
-        "usr/share/dbus-1/system.d/org.stile.Agent1.conf",
-    ),
-    (
-        "polkit-1/actions/org.stile.policy",
-        "usr/share/polkit-1/actions/org.stile.policy",
-    ),
-];
-/// Services that such a root may have, and that nobody needs here.
-const MASKED: [&str; 6] = [
-    "postgresql",
-    "redis-server",
-    "etcd",
-    "haproxy",
-    "pgbouncer",
-    "nats-server",
-];
 
 /// The machine. It ends when this is dropped.
 #[derive(Debug)]
@@ -55,11 +39,7 @@ pub struct Machine {
     root: PathBuf,
     cgroup: PathBuf,
     dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
 }
-
-/// One at a time: they share the folder of sessions.
-static TURN: Mutex<()> = Mutex::new(());
 
 impl Machine {
     /// Boots one for a host whose daemon hasn't been started, and starts that. `None` if
@@ -68,21 +48,18 @@ impl Machine {
     pub fn boot(host: &mut Host) -> Option<Self> {
         let can = crate::missing(&["systemd-nspawn", "script"]).is_none() && has_pam_systemd();
         can.then_some(())?;
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::Builder::new()
             .prefix("stile-machine-")
             .tempdir_in("/run")
             .unwrap();
         let path = |name: &str| dir.path().join(name);
-        // What an earlier machine has left.
-        for session in fs::read_dir(SESSIONS).unwrap().flatten() {
-            let _ = fs::remove_file(session.path());
-        }
         mount_fs("tmpfs", dir.path(), "mode=0755");
-        for name in ["up", "work", "root", "bus"] {
+        for name in ["up", "work", "root", "bus", "sessions"] {
             fs::create_dir(path(name)).unwrap();
         }
-        fs::set_permissions(path("bus"), PermissionsExt::from_mode(0o755)).unwrap();
+        for name in ["bus", "sessions"] {
+            fs::set_permissions(path(name), PermissionsExt::from_mode(0o755)).unwrap();
+        }
         let layers = format!(
             "lowerdir=/,upperdir={},workdir={}",
             path("up").display(),
@@ -101,7 +78,7 @@ impl Machine {
         command
             .arg("--directory")
             .arg(&root)
-            .args(["--machine", &format!("stile-{}", std::process::id())])
+            .args(["--machine", &name_of(dir.path())])
             .args([
                 "--register=no",
                 "--keep-unit",
@@ -110,7 +87,7 @@ impl Machine {
                 "--quiet",
             ])
             .arg("--capability=all")
-            .arg(format!("--bind={SESSIONS}"))
+            .arg(format!("--bind={}:{SESSIONS}", path("sessions").display()))
             .arg(format!("--bind={}:/run/dbus", path("bus").display()))
             .arg(format!("--bind-ro={}", sandbox::bin("").display()));
         let console = File::create(path("console.log")).unwrap();
@@ -124,13 +101,12 @@ impl Machine {
             root,
             cgroup: host.cgroup().to_owned(),
             dir,
-            _turn: turn,
         };
         until("the machine is up", || {
             let said = machine.run(&["systemctl", "is-system-running"]);
             matches!(said.stdout.trim(), "running" | "degraded").then_some(())
         });
-        host.serve_machine("machine/payload");
+        host.serve_machine("machine/payload", machine.dir.path().join("sessions"));
         Some(machine)
     }
 
@@ -138,6 +114,32 @@ impl Machine {
     #[track_caller]
     pub fn run(&self, command: &[&str]) -> Said {
         Running::start(self.inside().args(command)).output().into()
+    }
+
+    /// A command of a user's in it, outside of all sessions and of the gate.
+    #[track_caller]
+    pub fn run_as(&self, user: User, command: &[&str]) -> Said {
+        Running::start(self.inside_as(user).args(command))
+            .output()
+            .into()
+    }
+
+    /// Its root file system, as this side sees it.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn inside_as(&self, user: User) -> Command {
+        let mut inside = self.inside();
+        inside
+            .arg("setpriv")
+            .args([
+                format!("--reuid={}", user.uid),
+                format!("--regid={}", user.uid),
+            ])
+            .args(["--init-groups", "--"]);
+        inside
     }
 
     fn inside(&self) -> Command {
@@ -154,44 +156,6 @@ impl Machine {
             .current_dir("/")
             .stdin(Stdio::null());
         command
-    }
-
-    /// Logs a user in, on a terminal of the machine's own.
-    #[track_caller]
-    #[must_use]
-    pub fn login(&self, user: User) -> Shell {
-        let before = self.sessions(user);
-        let mut command = self.inside();
-        command
-            .args(["script", "--quiet", "--command"])
-            .arg(format!("login -f {}", user.name))
-            .arg("/dev/null")
-            .stdin(Stdio::piped());
-        let mut process = Running::start(&mut command);
-        for output in [process.child().stdout.take(), None].into_iter().flatten() {
-            let mut output = output;
-            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        }
-        let session = until("the login has a session", || {
-            self.sessions(user)
-                .into_iter()
-                .find(|id| !before.contains(id))
-        });
-        Shell { process, session }
-    }
-
-    /// The sessions of a user, as logind lists them.
-    #[must_use]
-    pub fn sessions(&self, user: User) -> Vec<String> {
-        let said = self.run(&["loginctl", "list-sessions", "--no-legend"]);
-        let lines = said
-            .stdout
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>());
-        lines
-            .filter(|fields| fields.get(1) == Some(&user.uid.to_string().as_str()))
-            .map(|fields| fields[0].to_owned())
-            .collect()
     }
 }
 
@@ -247,75 +211,10 @@ impl Drop for Machine {
     }
 }
 
-/// A user's login shell.
-#[derive(Debug)]
-pub struct Shell {
-    process: Running,
-    session: String,
-}
-
-impl Shell {
-    /// logind's id of its session.
-    #[must_use]
-    pub fn session(&self) -> &str {
-        &self.session
-    }
-
-    /// Types a line.
-    pub fn types(&mut self, line: &str) {
-        let input = self.process.child().stdin.as_mut().unwrap();
-        writeln!(input, "{line}").unwrap();
-    }
-}
-
-/// What differs from this machine's own root.
-fn furnish(root: &Path) {
-    for name in ["passwd", "group"] {
-        fs::copy(Path::new("/etc").join(name), root.join("etc").join(name)).unwrap();
-    }
-    for service in MASKED {
-        let unit = root.join(format!("etc/systemd/system/{service}.service"));
-        let _ = fs::remove_file(&unit);
-        symlink("/dev/null", unit).unwrap();
-    }
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
-    for (from, to) in PACKAGED {
-        fs::copy(packaging.join(from), root.join(to)).unwrap();
-    }
-    let group = Group::from_name("stile-prompt").unwrap().unwrap();
-    for (name, gid, mode) in [
-        ("stile", Gid::from_raw(0), 0o755),
-        ("stile-prompt", group.gid, 0o2755),
-    ] {
-        let path = root.join("usr/bin").join(name);
-        fs::copy(sandbox::bin(name), &path).unwrap();
-        chown(&path, None, Some(gid)).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-    }
-}
-
-fn mount_fs(kind: &str, at: &Path, data: &str) {
-    mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(data))
-        .unwrap_or_else(|error| panic!("{kind} on {}: {error}", at.display()));
-}
-
-/// True if a login gets a session.
-fn has_pam_systemd() -> bool {
-    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let mut folders = folders
-        .map(|folder| folder.path())
-        .chain([PathBuf::from("/usr/lib64")]);
-    folders.any(|folder| folder.join("security/pam_systemd.so").is_file())
-}
-
-/// The init that nspawn has started. Another child of it comes before, and goes.
-fn init_of(pid: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok())
-        .find(|child: &u32| {
-            let name = fs::read_to_string(format!("/proc/{child}/comm"));
-            name.is_ok_and(|name| name.trim() == "systemd")
-        })
+/// Each has its own: the name of its folder, as far as a host may be called so.
+fn name_of(dir: &Path) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    name.trim_matches('-').to_owned()
 }
