@@ -6,6 +6,7 @@
     reason = "these are tests; clippy sees that only of functions marked as such"
 )]
 
+mod administrators;
 mod asking;
 mod elevating;
 mod giving_up;

@@ -119,9 +119,15 @@ impl Machine {
     /// A command of a user's in it, outside of all sessions and of the gate.
     #[track_caller]
     pub fn run_as(&self, user: User, command: &[&str]) -> Said {
-        Running::start(self.inside_as(user).args(command))
-            .output()
-            .into()
+        self.start_as(user, command).output().into()
+    }
+
+    /// The same, to be talked to.
+    #[track_caller]
+    #[must_use]
+    pub fn start_as(&self, user: User, command: &[&str]) -> Running {
+        let mut inside = self.inside_as(user);
+        Running::start(inside.args(command).stdin(Stdio::piped()))
     }
 
     /// Its root file system, as this side sees it.

@@ -146,9 +146,9 @@ pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {
     find()
 }
 
-/// What people are asked on, with the packages that have it. All of these are there without
-/// starting anything.
-const DESKTOP: [(&str, &str); 12] = [
+/// What people are asked on, and how they come there, with the packages that have it. All of
+/// these but the SSH server are there without starting anything.
+const DESKTOP: [(&str, &str); 14] = [
     ("Xvfb", "xvfb"),
     ("openbox", "openbox"),
     ("xdotool", "xdotool"),
@@ -159,6 +159,8 @@ const DESKTOP: [(&str, &str); 12] = [
     ("tmux", "tmux"),
     ("systemd-nspawn", "systemd-container"),
     ("pkaction", "polkitd"),
+    ("sudo", "sudo"),
+    ("/usr/sbin/sshd", "openssh-server"),
     (
         "/lib/x86_64-linux-gnu/security/pam_systemd.so",
         "libpam-systemd",

@@ -400,7 +400,7 @@ fn seconds(text: &str) -> Result<u64, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct Enroll {
-    /// The user, by name or uid; only root may name another
+    /// The user, by name or uid; only administrators may name another
     #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username)]
     pub(super) user: Option<String>,
     #[command(flatten)]
