@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use zbus::Connection;
 use zbus::proxy::CacheProperties;
+use zbus::{Connection, OwnedObjectPath};
+
+use crate::ids::Uid;
 
 /// How long logind may take. It answers in microseconds, and people wait.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -16,7 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 )]
 trait Manager {
     #[zbus(no_autostart)]
-    fn get_session(&self, id: &str) -> zbus::Result<zbus::OwnedObjectPath>;
+    fn get_session(&self, id: &str) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(no_autostart)]
+    fn get_user(&self, uid: u32) -> zbus::Result<OwnedObjectPath>;
+}
+
+#[zbus::proxy(
+    interface = "org.freedesktop.login1.User",
+    default_service = "org.freedesktop.login1"
+)]
+trait User {
+    /// The id and the object of the session that is the user's main one; no id without one.
+    #[zbus(property)]
+    fn display(&self) -> zbus::Result<(String, OwnedObjectPath)>;
 }
 
 #[zbus::proxy(
@@ -39,7 +53,7 @@ pub(super) enum Presence {
     Locked,
     /// Another session is on the screen.
     Away,
-    /// There is no such session, or no logind.
+    /// There is no such session, the user has none, or there is no logind.
     Unknown,
 }
 
@@ -51,28 +65,39 @@ impl Presence {
     }
 }
 
-/// Asks logind about a session.
-pub(super) async fn presence(bus: &Connection, session: &str) -> Presence {
-    if session.is_empty() {
-        return Presence::Unknown;
-    }
-    let asked = tokio::time::timeout(PATIENCE, ask(bus, session)).await;
+/// Asks logind about a session of a user; about their main one if the session has no name, as
+/// that of a prompter that the user's service manager has started.
+pub(super) async fn presence(bus: &Connection, session: &str, uid: Uid) -> Presence {
+    let asked = tokio::time::timeout(PATIENCE, ask(bus, session, uid)).await;
     match asked {
         Ok(Ok(presence)) => presence,
         Ok(Err(error)) => {
-            tracing::debug!(session, "logind doesn't say: {error}");
+            tracing::debug!(session, %uid, "logind doesn't say: {error}");
             Presence::Unknown
         }
         Err(_) => Presence::Unknown,
     }
 }
 
-async fn ask(bus: &Connection, id: &str) -> zbus::Result<Presence> {
+async fn ask(bus: &Connection, id: &str, uid: Uid) -> zbus::Result<Presence> {
     let manager = ManagerProxy::builder(bus)
         .cache_properties(CacheProperties::No)
         .build()
         .await?;
-    let path = manager.get_session(id).await?;
+    let path = if id.is_empty() {
+        let user = UserProxy::builder(bus)
+            .path(manager.get_user(uid.0).await?)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        let (id, path) = user.display().await?;
+        if id.is_empty() {
+            return Ok(Presence::Unknown);
+        }
+        path
+    } else {
+        manager.get_session(id).await?
+    };
     let session = SessionProxy::builder(bus)
         .path(path)
         .cache_properties(CacheProperties::No)

@@ -165,7 +165,7 @@ impl Prompters {
             if refused.is_some_and(|at| at.elapsed() < UNABLE) {
                 continue;
             }
-            let presence = presence(bus, &prompter.session).await;
+            let presence = presence(bus, &prompter.session, prompter.uid).await;
             let rank = Rank::of(&prompter, view, presence);
             if best.as_ref().is_none_or(|(other, _)| rank > *other) {
                 best = Some((rank, prompter));
