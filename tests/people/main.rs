@@ -8,11 +8,13 @@
 
 mod administrators;
 mod asking;
+mod bus;
 mod elevating;
 mod giving_up;
 mod joining;
 mod places;
 mod sessions;
+mod terminals;
 mod tmux;
 mod top;
 

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use stile_tests::{
-    ALICE, Authenticator, BOB, Host, Machine, Shell, cannot_run, client_program, missing, until,
+    ALICE, Authenticator, BOB, Host, Machine, Shell, Sshd, cannot_run, client_program, missing,
+    until,
 };
 
 use super::{policy, step_up};
@@ -59,7 +60,7 @@ fn who_came_over_ssh_is_told_from_where_and_answers_in_a_second_login() {
     let Some((host, machine, authenticator)) = step_up_machine() else {
         return;
     };
-    let Some(sshd) = machine.sshd(&host) else {
+    let Some(sshd) = Sshd::in_machine(&host, &machine) else {
         return cannot_run("OpenSSH is not installed");
     };
     let mut first = machine.login_over(&sshd, ALICE, DESK);
@@ -97,7 +98,7 @@ fn who_runs_a_program_as_another_user_by_su_is_asked_themselves() {
     let Some((host, machine, authenticator)) = step_up_machine() else {
         return;
     };
-    let Some(sshd) = machine.sshd(&host) else {
+    let Some(sshd) = Sshd::in_machine(&host, &machine) else {
         return cannot_run("OpenSSH is not installed");
     };
     // Without a password: that isn't what is tried.
@@ -117,7 +118,7 @@ fn who_runs_a_program_as_another_user_by_sudo_is_asked_themselves() {
     let Some((host, machine, authenticator)) = step_up_machine() else {
         return;
     };
-    let Some(sshd) = machine.sshd(&host) else {
+    let Some(sshd) = Sshd::in_machine(&host, &machine) else {
         return cannot_run("OpenSSH is not installed");
     };
     let rule = machine.root().join("etc/sudoers.d/alice");

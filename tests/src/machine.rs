@@ -9,7 +9,6 @@
 
 mod root;
 mod shell;
-mod ssh;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,7 +22,6 @@ use tempfile::TempDir;
 
 use self::root::{furnish, has_pam_systemd, init_of, mount_fs};
 pub use self::shell::Shell;
-pub use self::ssh::Sshd;
 use crate::commands::Said;
 use crate::daemon::SESSIONS;
 use crate::host::Host;

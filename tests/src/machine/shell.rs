@@ -2,12 +2,14 @@
 //! People who log in to a machine.
 
 use std::io::{Read, Write as _};
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Machine;
 use crate::process::Running;
 use crate::sandbox::User;
+use crate::ssh::Sshd;
 use crate::wait::until;
 
 /// A user's login shell, and what its terminal shows.
@@ -50,9 +52,17 @@ impl Machine {
         self.shell(user, &mut command)
     }
 
+    /// Logs a user in over ssh from this address, with a terminal.
+    #[track_caller]
+    #[must_use]
+    pub fn login_over(&self, sshd: &Sshd, user: User, from: IpAddr) -> Shell {
+        let line = sshd.client(user, from);
+        self.shell(user, Command::new(&line[0]).args(&line[1..]))
+    }
+
     /// The shell of a login, once logind knows that.
     #[track_caller]
-    pub(super) fn shell(&self, user: User, login: &mut Command) -> Shell {
+    fn shell(&self, user: User, login: &mut Command) -> Shell {
         let before = self.sessions(user);
         let mut process = Running::start(login.stdin(Stdio::piped()));
         let screen = Screen::default();
