@@ -6,6 +6,7 @@
 //! traced or preloaded by other programs of the person. It takes nothing from its environment
 //! that leads elsewhere: the system bus is where the system has it.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 const OBJECT: &str = "/org/stile/Prompter1";
 /// How long the bus and the agent may take.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// Why it ends when the bus does.
+const LOST: &str = "the D-Bus system bus was lost";
 
 /// Show stile's questions in your session
 ///
@@ -93,8 +96,8 @@ async fn run() -> Result<(), String> {
         .map_err(|_| "the system bus doesn't answer".to_owned())?
         .map_err(|error| format!("no D-Bus system bus at {SYSTEM_BUS}: {error}"))?;
     tokio::select! {
-        kept = stay_registered(&bus, &session, &agent) => kept,
-        () = bus.closed() => Err("the D-Bus system bus was lost".to_owned()),
+        ended = stay_registered(&bus, &session, &agent) => ended.map(|never| match never {}),
+        () = bus.closed() => Err(LOST.to_owned()),
         () = asked_to_end() => Ok(()),
     }
 }
@@ -125,7 +128,14 @@ async fn asked_to_end() {
 }
 
 /// Registers with each agent that comes.
-async fn stay_registered(bus: &Connection, session: &Session, agent: &Agent) -> Result<(), String> {
+///
+/// # Errors
+/// When the bus is lost, or the agent won't have it: it ends with nothing else.
+async fn stay_registered(
+    bus: &Connection,
+    session: &Session,
+    agent: &Agent,
+) -> Result<Infallible, String> {
     let told = |error: zbus::Error| format!("the bus doesn't say who the agent is: {error}");
     let daemon = DBusProxy::new(bus).await.map_err(told)?;
     let mut owners = daemon
@@ -146,7 +156,7 @@ async fn stay_registered(bus: &Connection, session: &Session, agent: &Agent) -> 
             agent.set(None);
         }
         let Some(changed) = owners.next().await else {
-            return Ok(());
+            return Err(LOST.to_owned());
         };
         let Ok(args) = changed.args() else { continue };
         owner = args.new_owner.as_ref().map(|new| new.to_owned().into());
