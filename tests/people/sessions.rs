@@ -129,6 +129,30 @@ fn who_runs_a_program_as_another_user_by_sudo_is_asked_themselves() {
     alice_is_asked_for_what_runs_as_bob(&host, &shell, &authenticator);
 }
 
+#[test]
+fn what_a_users_manager_starts_is_theirs_and_of_the_login_that_audit_tells() {
+    let Some((host, machine, authenticator)) = step_up_machine() else {
+        return;
+    };
+    let Some(sshd) = Sshd::in_machine(&host, &machine) else {
+        return cannot_run("OpenSSH is not installed");
+    };
+    let mut shell = machine.login_over(&sshd, ALICE, DESK);
+    // As terminals of desktops start shells.
+    shell.types(&format!("systemd-run --user --scope {} &", connect(&host)));
+    let challenge = host.wait_for_challenge(ALICE);
+    assert_eq!(challenge["session"], shell.session());
+    assert_eq!(challenge["from"], DESK.to_string());
+    host.approve(ALICE, &authenticator);
+    shell.shows("connected ");
+    host.stile(ALICE, &["revoke", "--all"]).succeeded();
+    // The manager's own child is nobody's login.
+    shell.types(&format!("systemd-run --user {}", connect(&host)));
+    let challenge = host.wait_for_challenge(ALICE);
+    assert_eq!(challenge["session"], "");
+    assert_eq!(challenge["from"], "");
+}
+
 /// Starts what connects as a system service of alice's, as cron and timers do.
 fn start_service(host: &Host, machine: &Machine) {
     let run = ["systemd-run", "--unit=report", "--uid=alice", "--"];
