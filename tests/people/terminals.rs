@@ -139,6 +139,20 @@ fn who_outlives_their_terminal_still_waits_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_line_for_a_terminal_that_is_gone_comes_to_no_other_one() {
+    let host = Host::builder().max_hold("3s").build();
+    let mut terminal = Terminal::of(ALICE);
+    let client = client_by(&host, &terminal, r#"exec nohup "$0" tcp "$1""#);
+    terminal.shows("needs approval");
+    drop(terminal);
+    // It gets the number that has become free, unless somebody else has it by now.
+    let mut next = Terminal::of(ALICE);
+    client.refused();
+    wait_for_notice(&host, "NoTerminal");
+    assert_eq!(next.shows(""), "");
+}
+
+#[test]
 fn who_ends_with_their_terminal_is_asked_no_more() {
     let host = Host::start_usual();
     let mut terminal = Terminal::of(ALICE);
