@@ -32,14 +32,16 @@ fn a_challenge_says_in_which_session_its_process_runs() {
     assert_eq!(challenge["from"], "");
 }
 
-/// A machine with desktops of alice's on X servers. `None`, having said so, where it can't run.
+/// A machine with a desktop of alice's on an X server. Its fields end from first to last, and the
+/// machine ends before its host does.
 struct Desk {
-    host: Host,
     machine: Machine,
+    host: Host,
     desktop: Desktop,
     _authenticator: Authenticator,
 }
 
+/// `None`, having said so, where it can't run.
 fn desk() -> Option<Desk> {
     if let Some(program) = missing(&["pinentry-qt"]) {
         cannot_run(&format!("there is no {program}"));
@@ -60,8 +62,8 @@ fn desk() -> Option<Desk> {
     };
     let authenticator = host.enroll(ALICE);
     Some(Desk {
-        host,
         machine,
+        host,
         desktop,
         _authenticator: authenticator,
     })
