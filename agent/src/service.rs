@@ -12,10 +12,12 @@ use crate::ids::{ChallengeId, GrantId, Uid};
 
 mod factors;
 mod proofs;
+mod reasons;
 mod views;
 
 pub use factors::{CodeTestView, FactorRequest, FactorView, Import, Removed, Wish};
-pub use proofs::{Admission, ProofFor, ProofRequest, ProofStep};
+pub use proofs::{Admission, Emergency, EmergencyView, ProofFor, ProofRequest, ProofStep};
+pub use reasons::ReasonView;
 pub use views::{DecisionView, ElevationView};
 
 /// Who asks. Only the bus makes one, from the credentials that the bus daemon vouches for.
@@ -52,6 +54,8 @@ pub enum Request {
     Status(Caller, Reply<StatusView>),
     /// The caller's challenges; all of them for root.
     Pending(Caller, Reply<Vec<ChallengeView>>),
+    /// Why the caller wants what a challenge of their own asks about.
+    Explain(Caller, ChallengeId, String, Reply<()>),
     /// A one-time code for a challenge of the caller's own.
     Answer(Caller, ChallengeId, Zeroizing<String>, Reply<Answer>),
     /// The caller doesn't want this connection.
@@ -93,6 +97,8 @@ pub struct Elevate {
     pub pid: Option<u32>,
     /// True if that process is going to connect itself.
     pub this_process: bool,
+    /// Why, where rules of the realm ask for it.
+    pub reason: Option<String>,
 }
 
 /// One realm in which a user may have to prove who they are.
@@ -110,6 +116,24 @@ pub struct RealmView {
     pub seconds_left: u64,
     /// What the user can prove themselves with there, as `totp`.
     pub factors: Vec<String>,
+    /// Whether a reason is asked for: `required`, `optional`, or empty if none is.
+    pub reason: String,
+    /// What the reason is called, as `ticket`; empty if it has no name.
+    pub reason_name: String,
+    /// The regular expression for the whole of it; empty if any text will do.
+    pub reason_pattern: String,
+}
+
+impl RealmView {
+    /// The reason that a proof beforehand takes.
+    #[must_use]
+    pub fn asked_reason(&self) -> ReasonView {
+        ReasonView {
+            demand: self.reason.clone(),
+            name: self.reason_name.clone(),
+            pattern: self.reason_pattern.clone(),
+        }
+    }
 }
 
 /// What became of a code.
@@ -203,9 +227,25 @@ pub struct ChallengeView {
     pub seconds_left: u64,
     /// The factors that the rule takes and the user has; empty if nothing is enrolled.
     pub factors: Vec<String>,
+    /// Whether a reason is still to be given: `required`, `optional`, or empty if none is.
+    pub reason: String,
+    /// What the reason is called, as `ticket`; empty if it has no name.
+    pub reason_name: String,
+    /// The regular expression for the whole of it; empty if any text will do.
+    pub reason_pattern: String,
 }
 
 impl ChallengeView {
+    /// The reason that is still to be given.
+    #[must_use]
+    pub fn asked_reason(&self) -> ReasonView {
+        ReasonView {
+            demand: self.reason.clone(),
+            name: self.reason_name.clone(),
+            pattern: self.reason_pattern.clone(),
+        }
+    }
+
     /// What started the program, and where: `bash on pts/3`.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -377,6 +417,25 @@ pub enum Refusal {
         /// What is asked for.
         proof: String,
     },
+    /// The policy lets the caller reach no such endpoint in an emergency.
+    #[error(
+        "there is no such endpoint that you may reach in an emergency; `stile break-glass` lists yours"
+    )]
+    NoEmergency,
+    /// The caller has had as many emergencies as the policy lets them have.
+    #[error(
+        "that is as often as you may in 24 hours ({per_day}); the next one is possible in {} s",
+        .retry_seconds
+    )]
+    TooManyEmergencies {
+        /// How many those are.
+        per_day: u32,
+        /// Seconds until the first of them no longer counts.
+        retry_seconds: u64,
+    },
+    /// The reason that the rule asks for is missing, or doesn't do.
+    #[error("{0}")]
+    BadReason(String),
     /// A conversation is over, or was never the caller's.
     #[error("no such conversation of yours; begin again")]
     NoSuchConversation,
@@ -452,6 +511,9 @@ pub(crate) mod testing {
             deadline: 1_767_582_058,
             seconds_left: 58,
             factors: vec!["totp".into()],
+            reason: String::new(),
+            reason_name: String::new(),
+            reason_pattern: String::new(),
         }
     }
 }

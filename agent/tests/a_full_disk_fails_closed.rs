@@ -109,6 +109,7 @@ fn consume(ledger: &Ledger, step: u64) -> Result<StepOutcome, LedgerError> {
         proven: NOW,
         boot: boot(),
         until: None,
+        reason: None,
     };
     ledger.consume_step(&print(), TotpStep(step), &elevation, &[])
 }

@@ -48,6 +48,7 @@ fn consume(ledger: &Ledger, step: u64) -> StepOutcome {
         proven: NOW,
         boot: boot(),
         until: None,
+        reason: None,
     };
     ledger
         .consume_step(&print(), TotpStep(step), &elevation, &[])

@@ -14,7 +14,7 @@ use stile::policy::{SERVICES, load_texts, schema};
 const MARK: &str = "policy_reference writes it. -->\n";
 
 /// The tables, in the order of the reference.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 12] = [
     ("Defaults", "[defaults]"),
     ("Endpoint", "[[endpoint]]"),
     ("Role", "[[role]]"),
@@ -24,6 +24,8 @@ const TABLES: [(&str, &str); 10] = [
     ("AtLeast", "`recent_failures`, `connections`"),
     ("Risk", "[[risk]]"),
     ("Threshold", "[[threshold]]"),
+    ("BreakGlass", "[[break_glass]]"),
+    ("Reason", "`reason`"),
     ("Scope", "Scopes"),
 ];
 

@@ -186,6 +186,7 @@ fn elevations(count: u64) -> Result<()> {
         proven: NOW,
         boot: boot.clone(),
         until: None,
+        reason: None,
     };
     let outcome = ledger.consume_step(&print, TotpStep(2), &new, &[])?;
     ensure!(

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::{
-    Attempt, Challenge, ChallengeEnd, Closed, Connection, Connections, Decision, FactorUse, Grant,
-    GrantEnd, Kept, Subject,
+    Attempt, BreakGlass, Challenge, ChallengeEnd, Closed, Connection, Connections, Decision,
+    FactorUse, Grant, GrantEnd, Kept, Subject,
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::{DeviceId, Uid};
@@ -171,6 +171,8 @@ pub enum Event {
         /// Who did.
         by: Uid,
     },
+    /// A user reaches an endpoint past the rules.
+    BreakGlass(BreakGlass),
     /// Somebody should look at this user.
     Alarm {
         /// The user.
@@ -232,6 +234,8 @@ pub enum Alarm {
     RecoveryCodeUsed,
     /// So many wrong answers that the user is locked out of a factor.
     LockedOut,
+    /// A user wanted past the rules who may not, or not again.
+    BreakGlassRefused,
 }
 
 impl Event {

@@ -35,9 +35,9 @@ pub use line::{Hash, MAX_LINE, Seq};
 pub use log::AuditLog;
 pub use open::Opened;
 pub use payload::{
-    Attempt, Challenge, ChallengeEnd, ChallengeOutcome, CloseReason, Closed, Connection,
-    Connections, Decision, DecisionOutcome, FactorOutcome, FactorUse, Grant, GrantEnd, Kept,
-    Passage,
+    Attempt, BreakGlass, Challenge, ChallengeEnd, ChallengeOutcome, CloseReason, Closed,
+    Connection, Connections, Decision, DecisionOutcome, FactorOutcome, FactorUse, Grant, GrantEnd,
+    Kept, Passage,
 };
 pub use tail::{MAX_TAIL_BYTES, tail};
 pub use verify::{Fault, VerifyError, VerifyReport, verify, verify_file};

@@ -149,6 +149,9 @@ pub struct FactorUse {
     /// The realm that it counts in; none if it earned nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
+    /// The reason that the user gave with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What became of a code.
@@ -195,6 +198,29 @@ pub struct Grant {
     pub expires_boot_ns: BootTime,
     /// How long it lasts.
     pub ttl_seconds: u64,
+}
+
+/// An emergency: a user reaches an endpoint past the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BreakGlass {
+    /// Who.
+    pub subject: Subject,
+    /// The endpoint.
+    pub endpoint: String,
+    /// Why.
+    pub reason: String,
+    /// The factor that it was proven with.
+    pub factor: Factor,
+    /// The elevation behind it.
+    pub elevation: ElevationId,
+    /// The grant that opens the endpoint.
+    pub grant: GrantId,
+    /// For how long it is open.
+    pub ttl_seconds: u64,
+    /// How many emergencies of the user that makes within 24 hours.
+    pub number: u32,
+    /// How many the policy lets them have.
+    pub per_day: u32,
 }
 
 /// The end of a grant.

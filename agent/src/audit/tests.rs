@@ -149,6 +149,7 @@ fn story() -> Vec<Record> {
                 challenge: Some(ChallengeId(id)),
                 elevation: Some(ElevationId(id)),
                 realm: None,
+                reason: None,
             }),
         ));
         story.push(Record::new(now(4), Event::DaemonStopped {}));

@@ -50,14 +50,6 @@ trait Agent {
     #[zbus(no_autostart)]
     fn realms(&self) -> Result<Vec<RealmDict>, Refused>;
     #[zbus(no_autostart)]
-    fn elevate(
-        &self,
-        realm: &str,
-        seconds: u64,
-        this_process: bool,
-        code: &str,
-    ) -> Result<AnswerDict, Refused>;
-    #[zbus(no_autostart)]
     fn revoke_of(&self, uid: u32, id: u64) -> Result<u32, Refused>;
     #[zbus(no_autostart)]
     fn reload(&self) -> Result<(), Refused>;
@@ -259,22 +251,6 @@ impl AgentClient {
     pub async fn realms(&self) -> Result<Vec<RealmView>, ClientError> {
         let dicts = self.proxy.realms().await?;
         Ok(dicts.into_iter().map(Into::into).collect())
-    }
-
-    /// Gives a code before anything has connected: for a realm, for some seconds at most (0 for as
-    /// long as the rules let it), and also for this very process if that is going to connect.
-    ///
-    /// # Errors
-    /// See [`Self::status`]. A wrong code is no error, but an [`Answer`].
-    pub async fn elevate(
-        &self,
-        realm: &str,
-        seconds: u64,
-        this_process: bool,
-        code: &Zeroizing<String>,
-    ) -> Result<Answer, ClientError> {
-        let answered = self.proxy.elevate(realm, seconds, this_process, code);
-        understood(answered.await?)
     }
 
     /// Ends a grant of another user, or with `None` all of theirs. Says how many ended.

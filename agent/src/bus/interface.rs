@@ -221,6 +221,7 @@ impl Agent {
             seconds,
             pid: pid_of(bus, &call).await,
             this_process,
+            reason: None,
         };
         let answer = self
             .desk

@@ -326,6 +326,9 @@ impl Prompt {
         if self.view.factors.is_empty() {
             return self.tell_not_enrolled(prompter).await;
         }
+        if let Err(shown) = self.ask_why(prompter, seen).await {
+            return shown;
+        }
         if !self.takes_codes() {
             return self.converse_at(prompter, seen).await;
         }
@@ -334,7 +337,7 @@ impl Prompt {
             screen,
             ..AttemptDict::default()
         };
-        let mut attempt = first.clone();
+        let mut attempt = first;
         loop {
             let deed = match self.prompt(prompter, &attempt).await {
                 Ok(deed) => deed,
@@ -349,13 +352,8 @@ impl Prompt {
                     }
                     Ok(Answer::More { factors }) => {
                         self.view.factors = factors;
-                        match self.takes_codes() {
-                            true => {
-                                attempt = first.clone();
-                                continue;
-                            }
-                            false => return self.converse_at(prompter, seen).await,
-                        }
+                        // Boxed, because the one leads to the other.
+                        return Box::pin(self.ask_at(prompter, seen)).await;
                     }
                     Ok(Answer::Accepted { .. }) => return Shown::Over,
                     Err(over) => return over,
@@ -380,6 +378,50 @@ impl Prompt {
                 ..AttemptDict::default()
             };
         }
+    }
+
+    /// Asks for the reason first, where the rule doesn't let anybody through without one. `Err` if
+    /// it is over with that.
+    async fn ask_why(&mut self, prompter: &Prompter, seen: Seen) -> Result<(), Shown> {
+        let mut attempt = AttemptDict {
+            screen: Some(seen.0),
+            reason: Some(true),
+            ..AttemptDict::default()
+        };
+        while self.view.reason == "required" {
+            let deed = self.prompt(prompter, &attempt).await;
+            let deed = deed.map_err(|error| Shown::Unable(error.to_string()))?;
+            match deed.outcome.as_str() {
+                "code" => match self.explain(&deed).await {
+                    Ok(()) => self.view.reason = String::new(),
+                    Err(Refusal::BadReason(_)) => attempt.wrong = Some(true),
+                    Err(Refusal::Busy) => tokio::time::sleep(Duration::from_secs(1)).await,
+                    Err(_) => return Err(Shown::Over),
+                },
+                "denied" => {
+                    self.deny().await;
+                    return Err(Shown::Over);
+                }
+                // Its own clock may have run out just before the agent's.
+                "silent" if Instant::now() + GRACE >= self.until => return Err(Shown::Late),
+                "silent" => return Err(Shown::Over),
+                _ => {
+                    let why = deed.why.clone().unwrap_or_default();
+                    return Err(Shown::Unable(why.chars().take(200).collect()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a reason in.
+    async fn explain(&self, deed: &DeedDict) -> Result<(), Refusal> {
+        let (caller, id) = (Caller::user(self.view.uid), self.view.id);
+        let text = deed.code.clone().unwrap_or_default();
+        ask(&self.requests, |reply| {
+            Request::Explain(caller, id, text, reply)
+        })
+        .await
     }
 
     /// True if a code is one of the answers.

@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::BUS_PATIENCE;
 use super::desk::{Call, Desk};
+use super::interface::bounded;
 use super::proving::Proving;
 use super::refused::Refused;
-use super::wire::{ForDict, StepDict};
+use super::wire::{AnswerDict, EmergencyDict, ForDict, StepDict};
 use crate::ids::ChallengeId;
-use crate::policy::Factor;
-use crate::service::{Elevate, ProofFor, Refusal};
+use crate::policy::{Factor, MAX_REASON};
+use crate::service::{Elevate, Emergency, ProofFor, ProofRequest, Refusal, Request};
 
 /// The longest answer that is looked at, in bytes (Linux-PAM's `PAM_MAX_RESP_SIZE`).
 const MAX_ANSWER: usize = 512;
@@ -38,8 +39,8 @@ impl Proofs {
 #[interface(name = "org.stile.Proofs1")]
 impl Proofs {
     /// Begins to ask the caller for a factor (`pam:SERVICE`), and waits for the first step. Keys
-    /// of `what`: `challenge` (an id), or as those of `Elevate` `realm`, `seconds`,
-    /// `this_process`. The result's `state` is `ask` (with `conversation`, `text`, `secret`),
+    /// of `what`: `challenge` (an id); or as those of `Elevate` `realm`, `seconds`,
+    /// `this_process`, `reason`; or `emergency` (an endpoint) and `reason`. The result's `state` is `ask` (with `conversation`, `text`, `secret`),
     /// `tell` (with `conversation`, `text`, `error`) or `over` (with the keys of an answer).
     #[zbus(out_args("step"))]
     async fn begin(
@@ -58,28 +59,7 @@ impl Proofs {
                 .collect()
         };
         let factor: Factor = factor.parse().map_err(|_| Refusal::NoSuchFactor(shown()))?;
-        let what = match what {
-            ForDict {
-                challenge: Some(id),
-                ..
-            } => ProofFor::Challenge(ChallengeId(id)),
-            ForDict {
-                realm: Some(realm),
-                seconds,
-                this_process,
-                ..
-            } if realm.len() <= MAX_NAME => ProofFor::Realm(Elevate {
-                realm,
-                seconds: seconds.unwrap_or(0),
-                pid: pid_of(bus, &call).await,
-                this_process: this_process.unwrap_or(false),
-            }),
-            _ => {
-                return Err(Refused::BadArgument(
-                    "for which challenge or realm?".to_owned(),
-                ));
-            }
-        };
+        let what = purpose(what, bus, &call).await?;
         let step = self.proving.begin(call.caller, what, factor).await?;
         Ok(step.into())
     }
@@ -107,6 +87,88 @@ impl Proofs {
         Ok(step.into())
     }
 
+    /// Says why the caller wants what a challenge of their own asks about, where its `reason` is
+    /// `required` or `optional`. It is kept in the audit log with the next factor.
+    async fn explain(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        challenge: u64,
+        reason: &str,
+    ) -> Result<(), Refused> {
+        let reason = bounded_reason(reason)?;
+        self.desk
+            .ask(&header, bus, |caller, reply| {
+                Request::Explain(caller, ChallengeId(challenge), reason, reply)
+            })
+            .await
+    }
+
+    /// Takes a one-time code before anything has connected, as `org.stile.Agent1.Elevate` does.
+    /// Keys of `what`: `realm`, `seconds`, `this_process`, and `reason` where the realm asks for one.
+    #[zbus(out_args("answer"))]
+    async fn elevate(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        what: ForDict,
+        code: &str,
+    ) -> Result<AnswerDict, Refused> {
+        let code = bounded(code)?;
+        let call = self.desk.identify(&header, bus).await?;
+        let ProofFor::Realm(wanted) = purpose(what, bus, &call).await? else {
+            return Err(Refused::BadArgument("for which realm?".to_owned()));
+        };
+        let answer = self
+            .desk
+            .pass_on(call.caller, |caller, reply| {
+                Request::Elevate(caller, wanted, code, reply)
+            })
+            .await?;
+        Ok(answer.into())
+    }
+
+    /// The endpoints that the caller may reach in an emergency, past the rules.
+    #[zbus(out_args("emergencies"))]
+    async fn emergencies(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<Vec<EmergencyDict>, Refused> {
+        let found = self
+            .desk
+            .ask(&header, bus, |caller, reply| {
+                Request::Proofs(caller, ProofRequest::Emergencies(reply))
+            })
+            .await?;
+        Ok(found.into_iter().map(Into::into).collect())
+    }
+
+    /// Opens an endpoint to the caller past the rules, with a reason and a one-time code. Alarms
+    /// whoever reads the audit log. The result is as that of `Answer`.
+    #[zbus(out_args("answer"))]
+    async fn break_glass(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        endpoint: &str,
+        reason: &str,
+        code: &str,
+    ) -> Result<AnswerDict, Refused> {
+        let code = bounded(code)?;
+        let wanted = Emergency {
+            endpoint: bounded_name(endpoint)?,
+            reason: bounded_reason(reason)?,
+        };
+        let answer = self
+            .desk
+            .ask(&header, bus, |caller, reply| {
+                Request::Proofs(caller, ProofRequest::BreakGlass(wanted, code, reply))
+            })
+            .await?;
+        Ok(answer.into())
+    }
+
     /// Ends a conversation; nothing of it counts.
     async fn cancel(
         &self,
@@ -117,6 +179,56 @@ impl Proofs {
         let call = self.desk.identify(&header, bus).await?;
         Ok(self.proving.cancel(call.caller, conversation)?)
     }
+}
+
+/// What a proof is for, as the caller says it.
+async fn purpose(what: ForDict, bus: &Connection, call: &Call) -> Result<ProofFor, Refused> {
+    let reason = what.reason.as_deref().map(bounded_reason).transpose()?;
+    match what {
+        ForDict {
+            challenge: Some(id),
+            ..
+        } => Ok(ProofFor::Challenge(ChallengeId(id))),
+        ForDict {
+            emergency: Some(endpoint),
+            ..
+        } => Ok(ProofFor::Emergency(Emergency {
+            endpoint: bounded_name(&endpoint)?,
+            reason: reason.unwrap_or_default(),
+        })),
+        ForDict {
+            realm: Some(realm),
+            seconds,
+            this_process,
+            ..
+        } if realm.len() <= MAX_NAME => Ok(ProofFor::Realm(Elevate {
+            realm,
+            seconds: seconds.unwrap_or(0),
+            pid: pid_of(bus, call).await,
+            this_process: this_process.unwrap_or(false),
+            reason: reason.filter(|text| !text.is_empty()),
+        })),
+        _ => {
+            let why = "for which challenge, realm or emergency?";
+            Err(Refused::BadArgument(why.to_owned()))
+        }
+    }
+}
+
+fn bounded_name(endpoint: &str) -> Result<String, Refused> {
+    match endpoint.len() <= MAX_NAME {
+        true => Ok(endpoint.to_owned()),
+        false => Err(Refusal::NoEmergency.into()),
+    }
+}
+
+/// The reason, if it isn't longer than any reason is.
+fn bounded_reason(text: &str) -> Result<String, Refused> {
+    if text.len() > 4 * MAX_REASON {
+        let why = format!("that is no reason: it is longer than {MAX_REASON} characters");
+        return Err(Refused::BadReason(why));
+    }
+    Ok(text.to_owned())
 }
 
 /// The caller's process, if the bus knows it.

@@ -32,6 +32,12 @@ pub enum Refused {
     Throttled(String),
     /// [`Refusal::NoSuchFactor`].
     NoSuchFactor(String),
+    /// [`Refusal::NoEmergency`].
+    NoEmergency(String),
+    /// [`Refusal::TooManyEmergencies`].
+    TooManyEmergencies(String),
+    /// [`Refusal::BadReason`].
+    BadReason(String),
     /// [`Refusal::NoSuchConversation`].
     NoSuchConversation(String),
     /// [`Refusal::NotTold`].
@@ -84,6 +90,9 @@ impl From<Refusal> for Refused {
             Refusal::WrongCode { .. } => Self::WrongCode(text),
             Refusal::Throttled { .. } => Self::Throttled(text),
             Refusal::NoSuchFactor(_) | Refusal::NotTaken { .. } => Self::NoSuchFactor(text),
+            Refusal::NoEmergency => Self::NoEmergency(text),
+            Refusal::TooManyEmergencies { .. } => Self::TooManyEmergencies(text),
+            Refusal::BadReason(_) => Self::BadReason(text),
             Refusal::NoSuchConversation => Self::NoSuchConversation(text),
             Refusal::NotTold(_) => Self::NotTold(text),
             Refusal::BadFactor(_) => Self::BadFactor(text),
@@ -114,6 +123,9 @@ impl fmt::Display for Refused {
             | Self::WrongCode(text)
             | Self::Throttled(text)
             | Self::NoSuchFactor(text)
+            | Self::NoEmergency(text)
+            | Self::TooManyEmergencies(text)
+            | Self::BadReason(text)
             | Self::NoSuchConversation(text)
             | Self::NotTold(text)
             | Self::BadFactor(text)

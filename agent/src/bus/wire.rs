@@ -54,7 +54,7 @@ mod proofs;
 mod views;
 
 pub(super) use factors::{CodeTestDict, FactorDict, ImportDict, WishDict, import_of, wish_of};
-pub(super) use proofs::{ForDict, StepDict};
+pub(super) use proofs::{EmergencyDict, ForDict, StepDict};
 pub(super) use views::{DecisionDict, ElevationDict};
 
 dict! {
@@ -97,6 +97,9 @@ dict! {
         deadline: u64,
         seconds_left: u64,
         factors: Vec<String>,
+        reason: String,
+        reason_name: String,
+        reason_pattern: String,
     }
     id: ChallengeId(u64),
     uid: Uid(u32),
@@ -137,6 +140,9 @@ dict! {
         ttl_seconds: u64,
         seconds_left: u64,
         factors: Vec<String>,
+        reason: String,
+        reason_name: String,
+        reason_pattern: String,
     }
 }
 
@@ -167,6 +173,8 @@ pub(crate) struct AttemptDict {
     pub(crate) screen: Option<bool>,
     /// What is asked instead of a code.
     pub(crate) question: Option<String>,
+    /// True if the challenge's reason is asked for instead of a code.
+    pub(crate) reason: Option<bool>,
 }
 
 /// What the person in front of a prompter did.

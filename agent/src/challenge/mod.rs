@@ -133,6 +133,8 @@ pub struct Proven {
     pub assurance: Assurance,
     /// When it was given.
     pub at: BootTime,
+    /// The reason that came with it.
+    pub reason: Option<Arc<str>>,
 }
 
 /// A pending challenge.
@@ -150,6 +152,8 @@ pub struct Challenge {
     pub since: BootTime,
     /// What was given for it so far.
     pub proven: Vec<Proven>,
+    /// The reason that the user gave, for the next factor.
+    pub reason: Option<Arc<str>>,
 }
 
 impl Challenge {
@@ -257,6 +261,7 @@ impl Challenges {
             reasons,
             since: now,
             proven: Vec::new(),
+            reason: None,
         };
         self.pending.insert(id, challenge);
         Ok(Admission::Raised(id))
@@ -310,6 +315,13 @@ impl Challenges {
     pub fn note_proven(&mut self, id: ChallengeId, proven: Proven) {
         if let Some(challenge) = self.pending.get_mut(&id) {
             challenge.proven.push(proven);
+        }
+    }
+
+    /// Keeps the reason that the user gave for a challenge; the last one counts.
+    pub fn note_reason(&mut self, id: ChallengeId, reason: &str) {
+        if let Some(challenge) = self.pending.get_mut(&id) {
+            challenge.reason = Some(Arc::from(reason));
         }
     }
 

@@ -9,6 +9,7 @@ use super::args::Approve;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::proof::{chosen, converse};
+use super::reason::reason;
 use super::show::pending_table;
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, escape, styled};
@@ -30,6 +31,13 @@ pub(super) async fn run(args: Approve) -> Result<Exit, Failure> {
     )?;
     let prompter = Prompter::open(args.stdin)?;
     prompter.say(&block(&texts, &challenge, &TimeZone::system()))?;
+    let patience = Duration::from_secs(challenge.seconds_left);
+    let (asked, given) = (challenge.asked_reason(), args.reason.as_deref());
+    if let Some(why) = reason(&texts, &prompter, &asked, given, patience).await? {
+        let kept = client.explain(challenge.id, &why).await;
+        kept.map_err(|error| refused(&texts, error))?;
+        challenge = still_pending(&texts, &client, &challenge).await?;
+    }
     let mut named = args.factor;
     loop {
         let answer = match chosen(named.as_deref(), &challenge.factors) {
@@ -256,6 +264,9 @@ mod tests {
             deadline: 1_767_582_058,
             seconds_left: 58,
             factors: vec!["totp".into()],
+            reason: String::new(),
+            reason_name: String::new(),
+            reason_pattern: String::new(),
         }
     }
 

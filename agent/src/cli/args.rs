@@ -124,6 +124,17 @@ pub(super) enum Command {
         "stile run --realm prod --for 10m -- pg_dump prod"
     ))]
     Run(Run),
+    /// Reach an endpoint past the rules, in an emergency
+    ///
+    /// For those whom the policy lets do so, by a proof and a reason, as often as it says. It is
+    /// recorded apart from everything else and raises an alarm. Without an endpoint it lists those
+    /// that you may reach so. Ends with 1 if you may not.
+    #[command(after_help = after!(
+        "stile break-glass",
+        "stile break-glass prod-db --reason \"primary is down, INC-42\"",
+        "stile break-glass --json | jq '.[] | select(.left > 0).endpoint'"
+    ))]
+    BreakGlass(BreakGlass),
     /// Wait until a challenge is over
     ///
     /// Without an id until all of yours are. Ends with 0 if they were approved, and with 1 if one
@@ -308,8 +319,28 @@ pub(super) struct Approve {
     /// what will do
     #[arg(long, value_name = "FACTOR")]
     pub(super) factor: Option<String>,
+    /// Why, where the rule asks for a reason; it is kept in the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// Read the code as one line from stdin
     #[arg(long)]
+    pub(super) stdin: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BreakGlass {
+    /// The endpoint; lists those that there are if it isn't said
+    pub(super) endpoint: Option<String>,
+    /// Why; asked for on the terminal if it isn't said
+    #[arg(long, value_name = "TEXT", requires = "endpoint")]
+    pub(super) reason: Option<String>,
+    /// The factor to answer with, as `totp` or `pam:stile-stepup`
+    #[arg(long, value_name = "FACTOR", requires = "endpoint")]
+    pub(super) factor: Option<String>,
+    /// Read the code as one line from stdin
+    #[arg(long, requires_all = ["endpoint", "reason"])]
     pub(super) stdin: bool,
     #[command(flatten)]
     pub(super) format: Format,
@@ -350,6 +381,9 @@ pub(super) struct Elevate {
     /// what will do
     #[arg(long, value_name = "FACTOR")]
     pub(super) factor: Option<String>,
+    /// Why, where the rule asks for a reason; it is kept in the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// Read the code as one line from stdin
     #[arg(long)]
     pub(super) stdin: bool,
@@ -369,6 +403,9 @@ pub(super) struct Run {
     /// what will do
     #[arg(long, value_name = "FACTOR")]
     pub(super) factor: Option<String>,
+    /// Why, where the rule asks for a reason; it is kept in the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<std::ffi::OsString>,
@@ -636,6 +673,7 @@ impl Command {
             Self::Realms(_) => "realms",
             Self::Elevate(_) => "elevate",
             Self::Run(_) => "run",
+            Self::BreakGlass(_) => "break-glass",
             Self::Wait(_) => "wait",
             Self::Prompters(_) => "prompters",
             Self::Reload(_) => "reload",
@@ -685,7 +723,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_examples_and_exit_codes() {
         let all = visible(&Cli::command(), "");
-        assert_eq!(all.len(), 42);
+        assert_eq!(all.len(), 43);
         for (path, mut command) in all {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Examples:\n  "), "{path}: {help}");
@@ -716,6 +754,7 @@ mod tests {
             "deny",
             "grants",
             "elevations",
+            "break-glass",
             "revoke",
             "enroll",
             "doctor",

@@ -11,6 +11,7 @@ use super::args::{Elevate, Format, Run};
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
 use super::proof::{chosen, converse};
+use super::reason::reason;
 use super::table::{Cut, Table};
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
@@ -68,6 +69,7 @@ pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
         limit: args.limit,
         this_process: false,
         factor: args.factor,
+        reason: args.reason,
     };
     let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
     if args.format.json {
@@ -92,6 +94,7 @@ pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
             limit: args.limit,
             this_process: true,
             factor: args.factor.clone(),
+            reason: args.reason.clone(),
         };
         let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
         let text =
@@ -124,6 +127,8 @@ struct Way {
     this_process: bool,
     /// The factor that was named.
     factor: Option<String>,
+    /// The reason that was given.
+    reason: Option<String>,
 }
 
 /// Asks for a code until one is right, or no further one would help.
@@ -135,20 +140,23 @@ async fn ask(
     way: &Way,
 ) -> Result<Answer, Failure> {
     prompter.say(&block(texts, realm, way.limit))?;
+    let (asked, given) = (realm.asked_reason(), way.reason.as_deref());
+    let wanted = service::Elevate {
+        realm: realm.realm.clone(),
+        seconds: way.limit.unwrap_or(0),
+        pid: None,
+        this_process: way.this_process,
+        reason: reason(texts, prompter, &asked, given, PATIENCE).await?,
+    };
     let mut possible = realm.factors.clone();
     let mut named = way.factor.clone();
     loop {
         let answer = match chosen(named.as_deref(), &possible) {
             Some(factor) => {
-                let what = ProofFor::Realm(service::Elevate {
-                    realm: realm.realm.clone(),
-                    seconds: way.limit.unwrap_or(0),
-                    pid: None,
-                    this_process: way.this_process,
-                });
+                let what = ProofFor::Realm(wanted.clone());
                 converse(texts, prompter, &what, &factor).await?
             }
-            None => by_code(texts, client, prompter, realm, way).await?,
+            None => by_code(texts, client, prompter, &wanted).await?,
         };
         match answer {
             Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
@@ -164,8 +172,7 @@ async fn by_code(
     texts: &Texts,
     client: &AgentClient,
     prompter: &Prompter,
-    realm: &RealmView,
-    way: &Way,
+    wanted: &service::Elevate,
 ) -> Result<Answer, Failure> {
     loop {
         let code = match prompter.code(PATIENCE).await? {
@@ -181,11 +188,7 @@ async fn by_code(
                 return Err(Failure::new(Exit::Refused, texts.say("cli-not-elevated")));
             }
         };
-        let seconds = way.limit.unwrap_or(0);
-        let answer = client
-            .elevate(&realm.realm, seconds, way.this_process, &code)
-            .await?;
-        match answer {
+        match client.elevate(wanted, &code).await? {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
                 prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
             }
@@ -273,6 +276,9 @@ mod tests {
             ttl_seconds: 900,
             seconds_left: 0,
             factors: vec!["totp".into()],
+            reason: String::new(),
+            reason_name: String::new(),
+            reason_pattern: String::new(),
         }
     }
 

@@ -121,6 +121,7 @@ mod tests {
                 "stile-audit-tail.1",
                 "stile-audit-verify.1",
                 "stile-audit.1",
+                "stile-break-glass.1",
                 "stile-deny.1",
                 "stile-detach.1",
                 "stile-doctor.1",

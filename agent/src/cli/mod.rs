@@ -4,6 +4,7 @@
 mod approve;
 mod args;
 mod audit;
+mod break_glass;
 mod deny;
 mod detach;
 mod doctor;
@@ -19,6 +20,7 @@ mod output;
 mod policy;
 mod proof;
 mod qr;
+mod reason;
 mod reload;
 mod revoke;
 mod show;
@@ -66,6 +68,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Realms(args) => with_agent(elevate::realms(args)),
         Command::Elevate(args) => with_agent(elevate::run(args)),
         Command::Run(args) => with_agent(elevate::exec(args)),
+        Command::BreakGlass(args) => with_agent(break_glass::run(args)),
         Command::Wait(args) => with_agent(wait::run(args)),
         Command::Prompters(args) => with_agent(show::prompters(args)),
         Command::Reload(args) => with_agent(reload::run(args)),

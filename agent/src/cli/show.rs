@@ -278,6 +278,9 @@ mod tests {
             deadline: 1_767_582_058,
             seconds_left: 58,
             factors: vec!["totp".into()],
+            reason: String::new(),
+            reason_name: String::new(),
+            reason_pattern: String::new(),
         }
     }
 

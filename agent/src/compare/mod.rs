@@ -5,6 +5,7 @@
 //! users ([`OutcomeChange`]). The second is evaluated without conditions, for they aren't known;
 //! where conditions could let more or fewer through, that is said.
 
+mod break_glass;
 mod class;
 mod endpoints;
 mod outcome;
@@ -32,7 +33,7 @@ pub struct Comparison {
     pub endpoints: Vec<Item>,
     /// Rules.
     pub rules: Vec<Item>,
-    /// Risks and thresholds.
+    /// Risks, thresholds and emergencies.
     pub risk: Vec<Item>,
 }
 
@@ -110,7 +111,10 @@ pub fn compare(old: &Policy, new: &Policy) -> Comparison {
         outcomes: outcome::changes(old, new),
         endpoints: endpoints::changes(old, new),
         rules: rules::changes(old, new),
-        risk: risk::changes(old, new),
+        risk: risk::changes(old, new)
+            .into_iter()
+            .chain(break_glass::changes(old, new))
+            .collect(),
     }
 }
 

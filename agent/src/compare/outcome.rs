@@ -9,7 +9,8 @@ use super::class::{self, Class};
 use super::proof::takes_more;
 use super::rules::{action_word, duration, name_of};
 use crate::policy::{
-    Action, Endpoint, EndpointName, Matcher, Mode, OnExpiry, Policy, Proof, Rule, RuleName, Scope,
+    Action, Endpoint, EndpointName, Matcher, Mode, OnExpiry, Policy, Proof, ReasonAsked, Rule,
+    RuleName, Scope,
 };
 
 /// What becomes of users at an endpoint, where that changes.
@@ -268,6 +269,9 @@ impl<'p> Does<'p> {
             if let (Some((proof, realm)), Some((new_proof, new_realm))) =
                 (before.proof, after.proof)
             {
+                compared.note(asks_why(proof), asks_why(new_proof));
+                compared.other |= asks_why(proof) == asks_why(new_proof)
+                    && reason_text(proof) != reason_text(new_proof);
                 compared.laxer |= takes_more(new_proof, proof);
                 compared.stricter |= takes_more(proof, new_proof);
                 compared.other |= realm != new_realm;
@@ -296,6 +300,21 @@ impl<'p> Does<'p> {
             }
         }
     }
+}
+
+/// How much a reason is asked for: more of it is stricter.
+fn asks_why(proof: &Proof) -> std::cmp::Reverse<(bool, bool, bool)> {
+    let reason = proof.reason.as_ref();
+    let is = |test: fn(&ReasonAsked) -> bool| reason.is_some_and(|reason| test(reason));
+    std::cmp::Reverse((
+        is(|reason| reason.required),
+        is(|reason| reason.pattern.is_some()),
+        reason.is_some(),
+    ))
+}
+
+fn reason_text(proof: &Proof) -> Option<String> {
+    proof.reason.as_ref().map(ToString::to_string)
 }
 
 fn reach(scope: Scope) -> u8 {

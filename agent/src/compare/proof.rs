@@ -11,8 +11,13 @@ const OTHERS: [(&str, Assurance); 3] = [
 ];
 
 /// True if something is taken for `one` that isn't for `other`. How much the services that they
-/// name are worth is for each host to say; here they are worth a medium.
+/// name are worth is for each host to say; here they are worth a medium. Reasons aren't looked at.
 pub(super) fn takes_more(one: &Proof, other: &Proof) -> bool {
+    let factors_of = |proof: &Proof| Proof {
+        reason: None,
+        ..proof.clone()
+    };
+    let (one, other) = (&factors_of(one), &factors_of(other));
     let service = |factor: Factor| match factor {
         Factor::Pam(service) => Some((service, Assurance::MEDIUM)),
         Factor::Totp | Factor::Recovery => None,
@@ -30,10 +35,7 @@ pub(super) fn takes_more(one: &Proof, other: &Proof) -> bool {
         .collect();
     let given: Vec<Given<'_>> = all
         .iter()
-        .map(|factor| Given {
-            factor,
-            assurance: levels.of(factor).unwrap_or_default(),
-        })
+        .map(|factor| Given::new(factor, levels.of(factor).unwrap_or_default()))
         .collect();
     let differs = |given: &[Given<'_>]| one.is_met(given, &levels) && !other.is_met(given, &levels);
     // Any two show a difference between two, and all but one shows what a rule insists on.
@@ -61,7 +63,7 @@ mod tests {
     fn proof(asks: Asks) -> Proof {
         Proof {
             asks,
-            recovery: true,
+            ..Proof::default()
         }
     }
 

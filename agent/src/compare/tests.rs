@@ -54,6 +54,8 @@ fn each_way_to_be_laxer_is_seen_and_its_opposite_is_stricter() {
             "scope = \"unit\"\nttl = \"15m\"",
         ),
         ("on_expiry = \"close\"", "on_expiry = \"keep\""),
+        ("reason = {}", "reason = { required = false }"),
+        ("reason = { required = false }", ""),
     ] {
         let (before, after) = (step_up(before), step_up(after));
         let way = |old: &str, new: &str| {
@@ -153,4 +155,21 @@ fn the_fields_that_change_are_shown_with_both_values() {
 fn the_same_policy_compares_as_no_change() {
     let when = "users = [\"%dba\"]\nwhen = { remote = true }\naction = \"observe\"";
     assert!(compare(&with(&[when, STEP_UP]), &with(&[when, STEP_UP])).is_empty());
+}
+
+#[test]
+fn an_emergency_that_is_new_or_other_is_laxer() {
+    let rule = format!("[[rule]]\nname = \"a\"\nendpoints = [\"db\"]\n{STEP_UP}\n");
+    let with = |emergency: &str| policy(&[ENDPOINT, "\n", &rule, emergency].concat());
+    let once = "[[break_glass]]\nendpoints = [\"db\"]\nusers = [\"%oncall\"]\n";
+    let added = compare(&with(""), &with(once)).risk;
+    assert_eq!(added.len(), 1);
+    assert!(added[0].laxer);
+    let name = "break glass to db for %oncall: 1h, 1 a day, by any factor of assurance 1, \
+                with a reason (required)";
+    assert_eq!(added[0].name, name);
+    let twice = format!("{once}per_day = 2\n");
+    let other = compare(&with(once), &with(&twice)).risk;
+    assert_eq!(other.len(), 2);
+    assert!(other.iter().all(|one| one.laxer));
 }

@@ -34,6 +34,8 @@ pub enum Bound {
     Process(ProcessId),
     /// For the one that it was given for.
     Socket,
+    /// For those to the endpoint of this name, in an emergency: past the rules.
+    Emergency(String),
 }
 
 impl Bound {
@@ -45,6 +47,7 @@ impl Bound {
             Self::Unit(_) => "unit",
             Self::Process(_) => "process",
             Self::Socket => "socket",
+            Self::Emergency(_) => "emergency",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! subject that nobody knows, and where what a rule asks can't be told.
 
 mod answer;
+mod emergency;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub use answer::{
     AllowPermit, Bound, ChallengeOrder, Decision, Denial, DenialReason, ElevationPermit, Holder,
     KeepPermit, ObservePermit, Offer, Question,
 };
+pub use emergency::emergency_offer;
 
 use crate::clock::{BootTime, WallTime};
 use crate::ids::{ElevationId, Uid};
@@ -40,6 +42,8 @@ pub struct ElevationFact<'a> {
     pub proven: BootTime,
     /// When it ends, if the user wanted it to end sooner than rules let it.
     pub until: Option<BootTime>,
+    /// The reason that was given with it.
+    pub reason: Option<&'a str>,
 }
 
 impl<'a> ElevationFact<'a> {
@@ -48,6 +52,7 @@ impl<'a> ElevationFact<'a> {
         Given {
             factor: self.factor,
             assurance: self.assurance,
+            reason: self.reason,
         }
     }
 
@@ -81,7 +86,8 @@ pub struct Decided {
 
 /// Decides a question. `elevations` are those of the subject and of this boot, in any order.
 ///
-/// The first rule in file order that matches counts. Of a rule that can't be judged nobody
+/// An emergency that the subject has comes before the rules. Else the first rule in file order
+/// that matches counts. Of a rule that can't be judged nobody
 /// knows whether it matches; the stricter outcome counts then.
 pub fn decide<'a>(
     policy: &Policy,
@@ -94,6 +100,16 @@ pub fn decide<'a>(
     if let Some(reason) = refuse_unknown(policy, question) {
         return Decided {
             decision: Decision::Deny(Denial::new(None, reason)),
+            doubts: Vec::new(),
+            risk: Vec::new(),
+        };
+    }
+    let elevations: Vec<_> = elevations.into_iter().collect();
+    if policy.mode == Mode::Enforce
+        && let Some(permit) = emergency::permitted(policy, names, question, &elevations, now)
+    {
+        return Decided {
+            decision: Decision::Elevated(permit),
             doubts: Vec::new(),
             risk: Vec::new(),
         };

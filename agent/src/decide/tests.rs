@@ -98,6 +98,7 @@ fn fact(id: u64, realm: &str, proven: u64) -> ElevationFact<'_> {
         bound: &Bound::User,
         proven: BootTime(proven),
         until: None,
+        reason: None,
     }
 }
 
@@ -328,4 +329,99 @@ fn a_level_is_met_by_what_is_worth_so_much_and_a_stronger_factor_meets_a_weaker_
         asked_for("recovery = false", &[recovery]),
         Decision::Challenge(_)
     ));
+}
+
+/// What alice gets of a policy that lets her, or her group, to the database in an emergency, after
+/// these proofs.
+fn in_emergency(keys: &str, facts: &[ElevationFact<'_>]) -> Decision {
+    let text = format!("{POLICY}\n[[break_glass]]\nendpoints = [\"db\"]\n{keys}\n",)
+        .replace("users = [\"%dba\"]", "users = [\"somebody-else\"]");
+    let policy = policy(&text);
+    let names = names().user("somebody-else", 1009, &[]);
+    let question = Question {
+        subject: Uid(1001),
+        endpoint: EndpointId::from_name("db"),
+    };
+    let known = Known {
+        facts: &FakeFacts::at("2026-01-05T12:00:00Z"),
+        holder: &Holder::default(),
+    };
+    let facts = facts.iter().copied();
+    decide(&policy, &names, question, known, facts, NOW).decision
+}
+
+#[test]
+fn an_emergency_lets_through_past_the_rules_while_it_lasts() {
+    let bound = Bound::Emergency("db".to_owned());
+    let broken = ElevationFact {
+        bound: &bound,
+        reason: Some("the primary is down"),
+        until: Some(BootTime(5_100_000_000_000)),
+        ..fact(1, "break glass", 4_900_000_000_000)
+    };
+    let users = "users = [\"alice\"]";
+    let Decision::Elevated(permit) = in_emergency(users, &[broken]) else {
+        panic!("there is an emergency");
+    };
+    assert_eq!(permit.offer().rule.as_str(), "break glass");
+    assert_eq!(permit.expires(), BootTime(5_100_000_000_000));
+    let denied = |keys: &str, facts: &[ElevationFact<'_>]| {
+        let decision = in_emergency(keys, facts);
+        assert!(
+            matches!(decision, Decision::Deny(_)),
+            "{keys}: {decision:?}"
+        );
+    };
+    denied(users, &[]);
+    denied("users = [\"ops\"]", &[broken]);
+    denied("users = [\"alice\", \"!%dba\"]", &[broken]);
+    denied("users = [\"alice\"]\nfactors = [\"recovery\"]", &[broken]);
+    denied(
+        users,
+        &[ElevationFact {
+            until: Some(NOW),
+            ..broken
+        }],
+    );
+    denied(
+        users,
+        &[ElevationFact {
+            reason: None,
+            ..broken
+        }],
+    );
+    denied(
+        users,
+        &[ElevationFact {
+            reason: Some("short"),
+            ..broken
+        }],
+    );
+    let elsewhere = Bound::Emergency("lab".to_owned());
+    denied(
+        users,
+        &[ElevationFact {
+            bound: &elsewhere,
+            ..broken
+        }],
+    );
+    // A proof for a rule whose realm is called like that is no emergency.
+    denied(
+        users,
+        &[ElevationFact {
+            bound: &Bound::User,
+            ..broken
+        }],
+    );
+}
+
+#[test]
+fn a_proof_in_an_emergency_counts_for_no_rule() {
+    let bound = Bound::Emergency("db".to_owned());
+    let broken = ElevationFact {
+        bound: &bound,
+        ..fact(1, "dba", 4_900_000_000_000)
+    };
+    let decided = ask(&names(), 1001, "db", &[broken]);
+    assert_eq!(challenged_by(&decided), Some("dba"));
 }

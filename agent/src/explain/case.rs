@@ -41,6 +41,7 @@ struct Expected {
     rule: Option<String>,
     role: Option<String>,
     realm: Option<String>,
+    proof: Option<String>,
     scope: Option<String>,
     ttl: Option<String>,
     points: Option<u32>,
@@ -205,6 +206,9 @@ impl Expected {
         let terms = found.terms.as_ref();
         let realm = terms.and_then(|terms| terms.realm.as_deref());
         compare("realm", self.realm.as_deref(), realm);
+        let proof = terms.filter(|terms| terms.realm.is_some());
+        let proof = proof.map(|terms| terms.proof.as_str());
+        compare("proof", self.proof.as_deref(), proof);
         let scope = terms.map(|terms| terms.scope.as_str());
         compare("scope", self.scope.as_deref(), scope);
         compare(

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Fault;
 use super::tables::STEPS;
-use super::{Failures, Ledger, LedgerError, NewElevation, SecretPrint, elevations, failures};
+use super::{
+    Failures, Ledger, LedgerError, NewElevation, SecretPrint, elevations, emergencies, failures,
+};
 use crate::clock::{BootTime, Now};
 use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
@@ -152,6 +154,7 @@ pub(super) fn proven(
     further: &[Bound],
 ) -> Result<(ElevationId, Vec<ElevationId>), Fault> {
     failures::forgive(txn, new.uid, &new.factor, new.assurance)?;
+    emergencies::note(txn, new)?;
     let elevation = elevations::insert(txn, new)?;
     let further = further.iter().map(|bound| {
         let bound = bound.clone();

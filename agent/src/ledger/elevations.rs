@@ -13,7 +13,7 @@ use super::{BootId, Ledger, LedgerError, ids};
 use crate::clock::{BootTime, Now};
 use crate::decide::Bound;
 use crate::ids::{ElevationId, Uid};
-use crate::policy::{Assurance, Factor};
+use crate::policy::{Assurance, Factor, Given};
 
 /// An elevation that is about to be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct NewElevation {
     /// When it ends, if the user wanted it to end sooner than rules let it.
     #[serde(default)]
     pub until: Option<BootTime>,
+    /// The reason that the user gave with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// An elevation as the ledger has it. Only the ledger makes one.
@@ -83,6 +86,16 @@ impl StoredElevation {
         self.record.assurance
     }
 
+    /// As what it counts towards what a rule asks for.
+    #[must_use]
+    pub fn given(&self) -> Given<'_> {
+        Given {
+            factor: self.factor(),
+            assurance: self.assurance(),
+            reason: self.reason(),
+        }
+    }
+
     /// When.
     #[must_use]
     pub fn proven(&self) -> Now {
@@ -93,6 +106,12 @@ impl StoredElevation {
     #[must_use]
     pub fn until(&self) -> Option<BootTime> {
         self.record.until
+    }
+
+    /// The reason that the user gave with it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.record.reason.as_deref()
     }
 }
 

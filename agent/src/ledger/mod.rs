@@ -10,6 +10,7 @@
 mod codes;
 mod devices;
 mod elevations;
+mod emergencies;
 mod engine;
 mod error;
 mod failures;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use codes::{StepOutcome, TotpStep};
 pub use devices::{Device, MAX_DEVICES, NewDevice};
 pub use elevations::{NewElevation, StoredElevation};
+pub use emergencies::StoredEmergency;
 pub use error::LedgerError;
 pub use failures::{
     FIRST_WAIT, FREE_TRIES, Failures, LOCK_AFTER, LONGEST_WAIT, MOST_FAILURES, Throttle,

@@ -26,11 +26,16 @@ pub(super) const FAILURES: TableDefinition<'_, (u32, &str), &[u8]> =
 /// Elevations: uid and id to the JSON of a [`super::NewElevation`].
 pub(super) const ELEVATIONS: TableDefinition<'_, (u32, u64), &[u8]> =
     TableDefinition::new("elevations");
+/// Emergencies: uid and id to the JSON of a [`super::StoredEmergency`].
+pub(super) const EMERGENCIES: TableDefinition<'_, (u32, u64), &[u8]> =
+    TableDefinition::new("emergencies");
 /// The next unused id by kind.
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 /// Key of the next grant id in [`COUNTERS`].
 pub(super) const NEXT_GRANT: &str = "grant";
 /// Key of the next elevation id in [`COUNTERS`].
 pub(super) const NEXT_ELEVATION: &str = "elevation";
+/// Key of the next emergency's id in [`COUNTERS`].
+pub(super) const NEXT_EMERGENCY: &str = "emergency";
 /// Key of the next device id in [`COUNTERS`].
 pub(super) const NEXT_DEVICE: &str = "device";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 mod devices;
+mod emergencies;
 mod failures;
 mod opening;
 mod recovery;
@@ -125,6 +126,7 @@ fn new(uid: Uid, seconds: u64) -> NewElevation {
         },
         boot: boot(),
         until: None,
+        reason: None,
     }
 }
 

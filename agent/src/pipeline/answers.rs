@@ -37,12 +37,14 @@ impl Pipeline {
         let key = challenge.key.clone();
         let subject = key.subject;
         self.takes(challenge, &factor_of(code), now)?;
+        let reason = self.reason_for(challenge, now)?;
         // Each answer is written down, also one that isn't looked at.
         if !self.flood.admits(caller.uid, now.boot) {
             return Err(Refusal::Busy);
         }
         let purpose = Purpose {
             recovery: key.proof.recovery,
+            reason: reason.as_deref(),
             ..Purpose::new(key.realm.as_str(), &key.bound)
         };
         let verification = verify_code(&mut self.ledger, subject, purpose, code, now, &self.boot);
@@ -78,6 +80,7 @@ impl Pipeline {
             challenge,
             elevation: None,
             realm: None,
+            reason: None,
         }
     }
 
@@ -113,6 +116,7 @@ impl Pipeline {
         let mut events = vec![audit::FactorUse {
             elevation: elevations.first().copied(),
             realm: Some(realm.to_owned()),
+            reason: verified.reason().map(str::to_owned),
             ..self.factor_use(
                 subject,
                 verified.factor(),

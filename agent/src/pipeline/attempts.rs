@@ -107,6 +107,7 @@ impl Pipeline {
             assurance: elevation.assurance(),
             proven: elevation.proven().boot,
             until: elevation.until(),
+            reason: elevation.reason(),
         });
         let decided = {
             let process = facts.process();

@@ -7,6 +7,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use super::proving::Purposes;
+use super::reasons::asked_beforehand;
 use super::{Pipeline, StageError};
 use crate::classify::Process;
 use crate::clock::Now;
@@ -33,12 +34,16 @@ impl Pipeline {
                 let until = proof.until().map_or(until, |end| until.min(end));
                 seconds_up(until.since(now.boot))
             });
+            let asked = asked_beforehand(&found.proofs);
             RealmView {
                 seconds_left: left.max().unwrap_or(0),
                 endpoints: found.endpoints.into_iter().collect(),
                 scopes: found.scopes.iter().map(ToString::to_string).collect(),
                 ttl_seconds: found.ttl.as_secs(),
                 factors: self.factors_for(caller.uid, &found.proofs),
+                reason: asked.demand,
+                reason_name: asked.name,
+                reason_pattern: asked.pattern,
                 realm,
             }
         });
@@ -57,7 +62,7 @@ impl Pipeline {
         // What the gate reported before the answer counts as before it.
         self.drain_attempts();
         let purposes = self.purposes(caller, wanted, now)?;
-        self.some_take(&purposes.proofs, &factor_of(code))?;
+        self.some_take(&purposes.explained()?, &factor_of(code))?;
         if !self.flood.admits(caller.uid, now.boot) {
             return Err(Refusal::Busy);
         }
@@ -87,6 +92,7 @@ impl Pipeline {
             until: limit.map(|limit| now.boot.after(limit)),
             ttl: limit.map_or(found.ttl, |limit| found.ttl.min(limit)),
             proofs: found.proofs.clone(),
+            reason: wanted.reason.as_deref().map(|text| text.trim().to_owned()),
         })
     }
 

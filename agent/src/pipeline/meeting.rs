@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which challenges a proof meets, and what others still lack.
 
+use std::sync::Arc;
+
 use super::proving::Purposes;
 use super::{Pipeline, StageError};
 use crate::audit::{Event, FactorOutcome};
@@ -89,6 +91,7 @@ impl Pipeline {
                 factor: verified.factor().clone(),
                 assurance: verified.assurance(),
                 at: verified.proven().boot,
+                reason: verified.reason().map(Arc::from),
             },
         );
         let met = self.met(
@@ -145,10 +148,7 @@ impl Pipeline {
             .iter()
             .filter(|it| it.realm() == wanted.realm && *it.bound() == purposes.first)
             .filter(|it| now.boot < it.proven().boot.after(purposes.ttl))
-            .map(|it| Given {
-                factor: it.factor(),
-                assurance: it.assurance(),
-            })
+            .map(crate::ledger::StoredElevation::given)
             .collect();
         let levels = &self.policy.levels;
         if purposes
@@ -182,6 +182,7 @@ impl Pipeline {
         let used = crate::audit::FactorUse {
             elevation: Some(verified.elevation()),
             realm: Some(realm.to_owned()),
+            reason: verified.reason().map(str::to_owned),
             ..self.factor_use(uid, verified.factor(), FactorOutcome::Accepted, None)
         };
         let alarm = self.recovery_alarm(uid, verified.recovery_left());
@@ -200,6 +201,7 @@ impl Pipeline {
         let used = crate::audit::FactorUse {
             elevation: Some(verified.elevation()),
             realm: Some(key.realm.to_string()),
+            reason: verified.reason().map(str::to_owned),
             ..self.factor_use(key.subject, factor, FactorOutcome::Accepted, Some(id))
         };
         let alarm = self.recovery_alarm(key.subject, verified.recovery_left());
@@ -243,7 +245,7 @@ impl Pipeline {
     }
 
     /// What was given for a challenge and still counts: for itself, and for what shares its proofs.
-    fn given(&self, challenge: &Challenge, now: Now) -> Result<Vec<Proven>, StageError> {
+    pub(super) fn given(&self, challenge: &Challenge, now: Now) -> Result<Vec<Proven>, StageError> {
         let key = &challenge.key;
         let ttl = challenge.shortest_ttl();
         let mut given = challenge.proven.clone();
@@ -257,6 +259,7 @@ impl Pipeline {
                 factor: it.factor().clone(),
                 assurance: it.assurance(),
                 at: it.proven().boot,
+                reason: it.reason().map(Arc::from),
             }));
         }
         given.retain(|one| one.at <= now.boot && now.boot < one.at.after(ttl));
@@ -264,9 +267,10 @@ impl Pipeline {
     }
 }
 
-fn as_given(proven: &Proven) -> Given<'_> {
+pub(super) fn as_given(proven: &Proven) -> Given<'_> {
     Given {
         factor: &proven.factor,
         assurance: proven.assurance,
+        reason: proven.reason.as_deref(),
     }
 }

@@ -28,6 +28,7 @@ impl Pipeline {
         let (session, from) = whereabouts.unwrap_or_default();
         let left = challenge.deadline().since(now.boot);
         let endpoint = self.endpoint_name(first.facts.endpoint);
+        let asked = self.reason_view(challenge, now);
         Some(ChallengeView {
             id: challenge.id,
             uid: subject,
@@ -61,6 +62,9 @@ impl Pipeline {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            reason: asked.demand,
+            reason_name: asked.name,
+            reason_pattern: asked.pattern,
         })
     }
 

@@ -237,7 +237,8 @@ impl Pipeline {
         });
         let offered = offered(&self.policy, &self.names, question, &facts, now.boot);
         let offered = offered.map(|(offer, realm)| Terms::new(&offer, realm.as_ref()));
-        observed.chain(offered).collect()
+        let emergency = self.emergency_terms(question, now);
+        observed.chain(offered).chain(emergency).collect()
     }
 
     /// Tells the gate where sessions are and whose, and watches for new ones: systemd makes

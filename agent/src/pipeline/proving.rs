@@ -2,6 +2,7 @@
 //! Proofs that take a conversation. The conversation itself is led elsewhere, so that a reader
 //! which nobody touches keeps nobody else waiting; here it is admitted, and judged when it ends.
 
+use super::reasons::explained;
 use super::{Pipeline, StageError};
 use crate::audit::FactorOutcome;
 use crate::clock::Now;
@@ -22,6 +23,14 @@ impl Pipeline {
             }
             ProofRequest::Passed(what, passed, reply) => {
                 let answer = self.passed(caller, &what, passed, now);
+                self.finish(reply, answer);
+            }
+            ProofRequest::Emergencies(reply) => {
+                let found = self.list_emergencies(caller, now);
+                self.finish(reply, found);
+            }
+            ProofRequest::BreakGlass(wanted, code, reply) => {
+                let answer = self.break_glass(caller, &wanted, &code, now);
                 self.finish(reply, answer);
             }
             ProofRequest::Failed(what, factor, reply) => {
@@ -52,11 +61,16 @@ impl Pipeline {
                     .filter(|it| it.key.subject == caller.uid)
                     .ok_or(Refusal::NoSuchChallenge)?;
                 self.takes(challenge, factor, now)?;
+                self.reason_for(challenge, now)?;
                 limit = limit.min(challenge.deadline().since(now.boot));
             }
             ProofFor::Realm(wanted) => {
                 let purposes = self.purposes(caller, wanted, now)?;
-                self.some_take(&purposes.proofs, factor)?;
+                self.some_take(&purposes.explained()?, factor)?;
+            }
+            ProofFor::Emergency(wanted) => {
+                let opening = self.opening(caller, wanted, factor, now)?;
+                limit = limit.min(opening.until().since(now.boot));
             }
         }
         let user = self
@@ -115,8 +129,12 @@ impl Pipeline {
                     .filter(|it| it.key.subject == caller.uid)
                     .ok_or(Refusal::NoSuchChallenge)?;
                 self.takes(challenge, &factor, now)?;
+                let reason = self.reason_for(challenge, now)?;
                 let key = challenge.key.clone();
-                let purpose = Purpose::new(key.realm.as_str(), &key.bound);
+                let purpose = Purpose {
+                    reason: reason.as_deref(),
+                    ..Purpose::new(key.realm.as_str(), &key.bound)
+                };
                 let verification =
                     self.accept(caller.uid, &factor, assurance, purpose, passed, now);
                 match self.judged(caller.uid, &factor, Some(*id), verification, now)? {
@@ -126,12 +144,22 @@ impl Pipeline {
             }
             ProofFor::Realm(wanted) => {
                 let purposes = self.purposes(caller, wanted, now)?;
-                self.some_take(&purposes.proofs, &factor)?;
+                self.some_take(&purposes.explained()?, &factor)?;
                 let purpose = purposes.purpose(&wanted.realm);
                 let verification =
                     self.accept(caller.uid, &factor, assurance, purpose, passed, now);
                 match self.judged(caller.uid, &factor, None, verification, now)? {
                     Ok(verified) => self.elevated(caller, wanted, &purposes, verified, now),
+                    Err(answer) => Ok(answer),
+                }
+            }
+            ProofFor::Emergency(wanted) => {
+                let opening = self.opening(caller, wanted, &factor, now)?;
+                let purpose = opening.purpose();
+                let verification =
+                    self.accept(caller.uid, &factor, assurance, purpose, passed, now);
+                match self.judged(caller.uid, &factor, None, verification, now)? {
+                    Ok(verified) => self.break_open(&opening, verified, now),
                     Err(answer) => Ok(answer),
                 }
             }
@@ -183,6 +211,8 @@ pub(super) struct Purposes {
     pub(super) ttl: std::time::Duration,
     /// What rules of the realm ask for.
     pub(super) proofs: Vec<crate::policy::Proof>,
+    /// The reason that the user gave.
+    pub(super) reason: Option<String>,
 }
 
 impl Purposes {
@@ -193,13 +223,19 @@ impl Purposes {
             further: &self.further,
             until: self.until,
             recovery: true,
+            reason: self.reason.as_deref(),
         }
+    }
+
+    /// What rules of the realm ask for whose reason this is.
+    pub(super) fn explained(&self) -> Result<Vec<crate::policy::Proof>, Refusal> {
+        explained(&self.proofs, self.reason.as_deref())
     }
 }
 
 fn challenge_of(what: &ProofFor) -> Option<ChallengeId> {
     match what {
         ProofFor::Challenge(id) => Some(*id),
-        ProofFor::Realm(_) => None,
+        ProofFor::Realm(_) | ProofFor::Emergency(_) => None,
     }
 }

@@ -28,6 +28,10 @@ impl Pipeline {
                 let answer = self.answer(caller, id, &code, now);
                 self.finish(reply, answer);
             }
+            Request::Explain(caller, id, text, reply) => {
+                let kept = self.explain(caller, id, &text, now);
+                self.finish(reply, kept);
+            }
             Request::Deny(caller, id, reply) => send(reply, self.deny(caller, id, now)),
             Request::Grants(caller, reply) => {
                 self.drain_flows();

@@ -125,6 +125,7 @@ fn load_files(
         rules: checked.rules.into(),
         risks: checked.risks,
         thresholds: checked.thresholds,
+        break_glass: checked.break_glass,
         mode,
         nat64: Vec::new(),
         levels: Levels::default(),

@@ -34,14 +34,24 @@ impl<'a> Matcher<'a> {
     /// True if the rule speaks of the user. One selector that fits is enough, whatever became of
     /// the others; and one that excepts the user, or may do so, too.
     pub(crate) fn speaks_of(&self, rule: &Rule, subject: Uid) -> Fact<bool> {
-        let excepted = self.any(&rule.except, |selector| {
+        self.means(&rule.users, &rule.except, subject)
+    }
+
+    /// The same for users, and whom of them not.
+    pub(crate) fn means(
+        &self,
+        users: &[UserSelector],
+        except: &[UserSelector],
+        subject: Uid,
+    ) -> Fact<bool> {
+        let excepted = self.any(except, |selector| {
             self.refuse_unknown(selector)?;
             self.selects(selector, subject)
         });
         if excepted == Ok(true) {
             return Ok(false);
         }
-        let meant = self.any(&rule.users, |selector| self.selects(selector, subject))?;
+        let meant = self.any(users, |selector| self.selects(selector, subject))?;
         // Whom the rule doesn't mean anyway needs no exception.
         if meant {
             excepted.map(|_| true)

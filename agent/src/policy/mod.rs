@@ -4,6 +4,7 @@
 //! [`load()`] reads it, all or nothing. [`compile()`] turns it into the kernel's tables, and
 //! [`crate::decide`] asks it who may. Both match rules with the same code.
 
+mod break_glass;
 mod compile;
 mod condition;
 mod coverage;
@@ -25,6 +26,7 @@ mod program;
 mod proof;
 mod read;
 mod realms;
+mod reason;
 mod risk;
 mod rule;
 mod schema;
@@ -41,6 +43,7 @@ use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use break_glass::BreakGlass;
 pub use compile::{CompileError, KernelTables, compile};
 pub use condition::{AtLeast, Condition, SessionType, Test};
 pub use endpoint::{Endpoint, EndpointName, Existing, HostName, NameRefused, PortSpan, Protocol};
@@ -57,6 +60,7 @@ pub use pattern::Pattern;
 pub use program::ProgramSelector;
 pub use proof::{Asks, Given, Levels, Proof};
 pub use realms::{Realm, realms_of};
+pub use reason::{MAX_REASON, ReasonAsked, ReasonPattern, ReasonRefused};
 pub use risk::{MAX_POINTS, Response, Risk, Threshold};
 pub use rule::{
     Action, DEFAULT_HOLD, DEFAULT_REALM_TTL, EndpointSelector, First, MAX_HOLD, OnExpiry, Rule,
@@ -71,7 +75,7 @@ pub use window::{Days, HourSpan, Window};
 pub(crate) use evaluate::evaluate_with;
 pub(crate) use matching::Matcher;
 
-use crate::ids::EndpointId;
+use crate::ids::{EndpointId, Uid};
 
 /// Endpoints and rules, in the order of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +88,8 @@ pub struct Policy {
     pub risks: Vec<Risk>,
     /// What comes of it.
     pub thresholds: Vec<Threshold>,
+    /// Who may get through in an emergency, past the rules.
+    pub break_glass: Vec<BreakGlass>,
     /// Whether it is enforced.
     pub mode: Mode,
     /// What stands behind these networks of 96 bits is an IPv4 address, by their last 32 bits; see
@@ -118,8 +124,12 @@ impl Policy {
             Response::StepUp { proof, .. } => proof.as_ref(),
             Response::Deny => None,
         });
+        let emergencies = self.break_glass.iter().map(|entry| &entry.proof);
         let some_service = "stile".parse().ok();
-        let named = rules.chain(thresholds).flat_map(Proof::factors);
+        let named = rules
+            .chain(thresholds)
+            .chain(emergencies)
+            .flat_map(Proof::factors);
         let named = named.filter_map(|factor| match factor {
             Factor::Pam(service) => Some(service),
             Factor::Totp | Factor::Recovery => None,
@@ -143,6 +153,22 @@ impl Policy {
         self.endpoints
             .iter()
             .find(|endpoint| endpoint.contains(address, port, protocol))
+    }
+
+    /// What lets a user through to an endpoint in an emergency: the first entry that speaks of
+    /// both. Nobody of whom that can't be told gets through.
+    #[must_use]
+    pub fn break_glass_for(
+        &self,
+        endpoint: EndpointId,
+        uid: Uid,
+        names: &dyn Names,
+    ) -> Option<&BreakGlass> {
+        let matcher = Matcher::new(names);
+        self.break_glass
+            .iter()
+            .filter(|entry| entry.endpoints.contains(&endpoint))
+            .find(|entry| matcher.means(&entry.users, &entry.except, uid) == Ok(true))
     }
 
     /// True if risk may make two connections of one user to the endpoint differ.

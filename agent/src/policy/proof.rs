@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::factor::{Assurance, Factor, ServiceName};
+use super::reason::ReasonAsked;
 
 /// What a step-up rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +15,8 @@ pub struct Proof {
     pub asks: Asks,
     /// Whether a recovery code stands in for a one-time code.
     pub recovery: bool,
+    /// The reason that has to come with it, if any. Of [`Asks::Both`] each part has its own.
+    pub reason: Option<Arc<ReasonAsked>>,
 }
 
 /// Which factors are asked for.
@@ -42,6 +46,21 @@ pub struct Given<'a> {
     pub factor: &'a Factor,
     /// Its worth.
     pub assurance: Assurance,
+    /// The reason that came with it.
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> Given<'a> {
+    /// A factor without a reason.
+    #[must_use]
+    pub fn new(factor: &'a Factor, assurance: Assurance) -> Self {
+        let reason = None;
+        Self {
+            factor,
+            assurance,
+            reason,
+        }
+    }
 }
 
 impl Levels {
@@ -81,6 +100,7 @@ impl Proof {
         Self {
             asks: Asks::Any(factors),
             recovery: true,
+            reason: None,
         }
     }
 
@@ -100,22 +120,37 @@ impl Proof {
         given: &[(Given<'_>, T)],
         levels: &Levels,
     ) -> Option<usize> {
+        self.rests(given, levels, true)
+    }
+
+    /// The same; without `reasons` for the factors alone.
+    fn rests<T: Copy + Ord>(
+        &self,
+        given: &[(Given<'_>, T)],
+        levels: &Levels,
+        reasons: bool,
+    ) -> Option<usize> {
         let until = |at: &usize| given[*at].1;
         let longest = |counts: &dyn Fn(Given<'_>) -> bool| {
             let counting = (0..given.len()).filter(|at| counts(given[*at].0));
             counting.max_by_key(until)
         };
+        let says_why = |one: Given<'_>| !reasons || self.is_explained_by(one);
         match &self.asks {
-            Asks::Any(_) | Asks::Level(_) => longest(&|one| self.is_met_by_one(one, levels)),
+            Asks::Any(_) | Asks::Level(_) => {
+                longest(&|one| self.is_met_by_one(one, levels) && says_why(one))
+            }
             Asks::All(wanted) => {
                 let each = wanted
                     .iter()
                     .map(|wanted| longest(&|one| self.stands_for(one.factor, wanted)));
-                let each: Vec<usize> = each.collect::<Option<_>>()?;
+                // The reason may have come with any of them.
+                let why = longest(&|one| self.counts(one, levels) && says_why(one));
+                let each: Vec<usize> = each.chain([why]).collect::<Option<_>>()?;
                 each.into_iter().min_by_key(until)
             }
             Asks::Both(both) => {
-                let each = [&both.0, &both.1].map(|proof| proof.rests_on(given, levels));
+                let each = [&both.0, &both.1].map(|proof| proof.rests(given, levels, reasons));
                 let [Some(one), Some(other)] = each else {
                     return None;
                 };
@@ -135,12 +170,9 @@ impl Proof {
             .collect();
         let given: Vec<_> = all
             .iter()
-            .filter_map(|factor| {
-                let assurance = levels.of(factor)?;
-                Some(Given { factor, assurance })
-            })
+            .filter_map(|factor| Some((Given::new(factor, levels.of(factor)?), ())))
             .collect();
-        self.is_met(&given, levels)
+        self.rests(&given, levels, false).is_some()
     }
 
     /// True if this helps towards what is asked for.
@@ -164,7 +196,24 @@ impl Proof {
         Self {
             recovery: self.recovery && other.recovery,
             asks: Asks::Both(Box::new((self, other))),
+            reason: None,
         }
+    }
+
+    /// The reason that is to be asked for now, after these were given: one that is still missing.
+    #[must_use]
+    pub fn reason_wanted(&self, given: &[Given<'_>], levels: &Levels) -> Option<&Arc<ReasonAsked>> {
+        if let Asks::Both(both) = &self.asks {
+            let mut each = [&both.0, &both.1].into_iter();
+            return each.find_map(|proof| proof.reason_wanted(given, levels));
+        }
+        let asked = self.reason.as_ref()?;
+        let says_why = |one: &Given<'_>| match asked.required {
+            true => self.is_explained_by(*one),
+            false => one.reason.is_some(),
+        };
+        let mut counting = given.iter().filter(|one| self.counts(**one, levels));
+        (!counting.any(says_why)).then_some(asked)
     }
 
     /// True if one factor may not be enough.
@@ -188,15 +237,19 @@ impl Proof {
             }
             return missing;
         }
+        let timeless: Vec<_> = given.iter().map(|one| (*one, ())).collect();
+        // All that is missing is the reason: it comes with any of them.
+        let unexplained = self.rests(&timeless, levels, false).is_some();
         let helps = |factor: &&Factor| {
             let Some(assurance) = levels.of(factor) else {
                 return false;
             };
-            let one = Given { factor, assurance };
+            let one = Given::new(factor, assurance);
             match &self.asks {
                 Asks::Any(_) | Asks::Level(_) => self.is_met_by_one(one, levels),
                 Asks::All(wanted) => wanted.iter().any(|wanted| {
                     let done = given.iter().any(|one| self.stands_for(one.factor, wanted));
+                    let done = done && !unexplained;
                     !done && self.stands_for(factor, wanted)
                 }),
                 Asks::Both(_) => false,
@@ -216,6 +269,16 @@ impl Proof {
                 factors.extend(both.1.factors());
                 factors
             }
+        }
+    }
+
+    /// True if the reason that came with this is what is asked for.
+    fn is_explained_by(&self, one: Given<'_>) -> bool {
+        match &self.reason {
+            Some(asked) if asked.required => {
+                one.reason.is_some_and(|text| asked.check(text).is_ok())
+            }
+            _ => true,
         }
     }
 
@@ -255,195 +318,15 @@ impl fmt::Display for Proof {
             Asks::All(factors) => f.write_str(&joined(factors, " and "))?,
             Asks::Both(both) => return write!(f, "{}; and {}", both.0, both.1),
         }
-        match self.recovery {
-            true => Ok(()),
-            false => f.write_str(", no recovery code"),
+        if !self.recovery {
+            f.write_str(", no recovery code")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ", with a reason ({reason})"),
+            None => Ok(()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn pam(name: &str) -> Factor {
-        Factor::Pam(name.parse().unwrap())
-    }
-
-    fn levels() -> Levels {
-        let level = |name: &str, level| (name.parse().unwrap(), Assurance::new(level).unwrap());
-        Levels::new([
-            level("stile-low", 1),
-            level("stile-mid", 2),
-            level("stile-high", 3),
-        ])
-    }
-
-    fn factors() -> [Factor; 6] {
-        [
-            Factor::Totp,
-            Factor::Recovery,
-            pam("stile-low"),
-            pam("stile-mid"),
-            pam("stile-high"),
-            pam("stile-unknown"),
-        ]
-    }
-
-    fn met(proof: &Proof, given: &[Factor]) -> bool {
-        let levels = levels();
-        let given: Vec<_> = given
-            .iter()
-            .map(|factor| Given {
-                factor,
-                assurance: levels.of(factor).unwrap_or_default(),
-            })
-            .collect();
-        proof.is_met(&given, &levels)
-    }
-
-    fn level(level: u8) -> Proof {
-        Proof {
-            asks: Asks::Level(Assurance::new(level).unwrap()),
-            recovery: true,
-        }
-    }
-
-    #[test]
-    fn any_of_the_named_factors_will_do_and_what_is_worth_more() {
-        let code = Proof::default();
-        assert!(met(&code, &[Factor::Totp]) && met(&code, &[Factor::Recovery]));
-        assert!(met(&code, &[pam("stile-mid")]), "stronger satisfies weaker");
-        assert!(!met(&code, &[pam("stile-low")]), "as weak, and not named");
-        assert!(!met(&code, &[]));
-        let finger = Proof::any(vec![pam("stile-mid")]);
-        assert!(met(&finger, &[pam("stile-high")]));
-        assert!(!met(&finger, &[Factor::Totp]) && !met(&finger, &[Factor::Recovery]));
-        // What this host doesn't have makes nothing stronger.
-        let unknown = Proof::any(vec![pam("stile-unknown")]);
-        assert!(!met(&unknown, &[pam("stile-high")]));
-    }
-
-    #[test]
-    fn a_level_takes_what_is_worth_so_much() {
-        assert!(met(&level(1), &[Factor::Totp]) && met(&level(1), &[Factor::Recovery]));
-        assert!(
-            !met(&level(2), &[Factor::Totp, pam("stile-low")]),
-            "two weak ones are weak"
-        );
-        assert!(met(&level(2), &[pam("stile-high")]));
-        assert!(!met(&level(3), &[pam("stile-mid")]));
-    }
-
-    #[test]
-    fn all_takes_each_and_a_stronger_one_stands_for_none() {
-        let both = Proof {
-            asks: Asks::All(vec![Factor::Totp, pam("stile-mid")]),
-            recovery: true,
-        };
-        assert!(!met(&both, &[Factor::Totp]) && !met(&both, &[pam("stile-mid")]));
-        assert!(!met(&both, &[Factor::Totp, Factor::Recovery]));
-        assert!(!met(&both, &[Factor::Totp, pam("stile-high")]));
-        assert!(met(&both, &[pam("stile-mid"), Factor::Totp]));
-        assert!(met(&both, &[pam("stile-mid"), Factor::Recovery]));
-        let levels = levels();
-        let totp = Given {
-            factor: &Factor::Totp,
-            assurance: Assurance::LOW,
-        };
-        assert_eq!(
-            both.missing(&[totp], &factors(), &levels),
-            [pam("stile-mid")]
-        );
-        assert_eq!(both.missing(&[], &factors(), &levels).len(), 3);
-    }
-
-    /// True if a fingerprint alone is enough.
-    fn asks_little(proof: &Proof) -> bool {
-        met(proof, &[pam("stile-mid")])
-    }
-
-    #[test]
-    fn of_two_demands_both_are_to_be_met() {
-        let code = Proof::default();
-        let finger = Proof::any(vec![pam("stile-mid")]);
-        let both = code.clone().and(finger);
-        assert_eq!(code.clone().and(code.clone()), code);
-        assert!(!met(&both, &[Factor::Totp]));
-        assert!(
-            met(&both, &[pam("stile-mid")]),
-            "one that is enough for both"
-        );
-        let weak = Proof::any(vec![pam("stile-low")]);
-        let both = code.and(weak);
-        assert!(!met(&both, &[Factor::Totp]) && !met(&both, &[pam("stile-low")]));
-        assert!(met(&both, &[Factor::Totp, pam("stile-low")]));
-        let levels = levels();
-        let totp = Given {
-            factor: &Factor::Totp,
-            assurance: Assurance::LOW,
-        };
-        let missing = both.missing(&[totp], &factors(), &levels);
-        assert_eq!(
-            missing,
-            [pam("stile-low"), pam("stile-mid"), pam("stile-high")]
-        );
-    }
-
-    #[test]
-    fn where_a_rule_says_so_a_recovery_code_is_none() {
-        for asks in [
-            Asks::Any(vec![Factor::Totp]),
-            Asks::Level(Assurance::LOW),
-            Asks::All(vec![Factor::Totp, pam("stile-mid")]),
-        ] {
-            let proof = Proof {
-                asks,
-                recovery: false,
-            };
-            assert!(!met(&proof, &[Factor::Recovery]));
-            assert!(!met(&proof, &[Factor::Recovery, pam("stile-mid")]) || asks_little(&proof));
-        }
-    }
-
-    proptest! {
-        /// A plain second reading, by worth alone: nothing weaker than all that is named passes.
-        #[test]
-        fn nothing_weaker_than_what_is_asked_for_is_proof(
-            wanted in proptest::sample::subsequence(factors().to_vec(), 1..4),
-            given in proptest::sample::subsequence(factors().to_vec(), 0..4),
-            which in 0..3, number in 1..4_u8, recovery: bool,
-        ) {
-            let asks = match which {
-                0 => Asks::Any(wanted.clone()),
-                1 => Asks::Level(Assurance::new(number).unwrap()),
-                _ => Asks::All(wanted.clone()),
-            };
-            let proof = Proof { asks, recovery };
-            let worth = |factor: &Factor| levels().of(factor).map_or(1, Assurance::level);
-            let best = given.iter().map(worth).max().unwrap_or(0);
-            if met(&proof, &given) {
-                prop_assert!(!given.is_empty());
-                match which {
-                    0 => {
-                        let weakest = wanted.iter().map(worth).min().unwrap_or(0);
-                        prop_assert!(best >= weakest);
-                        let other = |f: &Factor| !wanted.contains(f) && *f != Factor::Recovery;
-                        if given.iter().all(other) {
-                            prop_assert!(best > weakest);
-                        }
-                    }
-                    1 => prop_assert!(best >= number),
-                    _ => prop_assert!(wanted.iter().all(|f| given.contains(f)
-                        || (recovery && *f == Factor::Totp && given.contains(&Factor::Recovery)))),
-                }
-            }
-            // Giving more never takes a proof away.
-            if met(&proof, &given) {
-                prop_assert!(met(&proof, &factors()));
-            }
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 //! Reads the tables of a policy file, each by itself. What they mean together is looked at
 //! when all files are read ([`mod@super::load`]).
 
+mod break_glass;
 mod defaults;
 mod endpoint;
 mod proof;
@@ -10,6 +11,7 @@ mod rule;
 mod user;
 mod when;
 
+pub(super) use break_glass::BreakGlassDraft;
 pub(super) use defaults::Defaults;
 pub(super) use endpoint::EndpointDraft;
 pub(super) use risk::{RiskDraft, RoleDraft};
@@ -44,6 +46,7 @@ pub(super) struct Draft {
     pub(super) risks: Vec<RiskDraft>,
     /// Those that are sound.
     pub(super) thresholds: Vec<Threshold>,
+    pub(super) break_glass: Vec<BreakGlassDraft>,
 }
 
 impl Draft {
@@ -96,18 +99,26 @@ impl Draft {
                 self.thresholds.extend(risk::threshold(table, findings));
             }
         }
+        for value in tables(&mut top, "break_glass", findings) {
+            if let Some(table) = value.table("an emergency", findings) {
+                let draft = BreakGlassDraft::read(table, findings);
+                self.break_glass.push(draft);
+            }
+        }
         top.finish(&RENAMED, findings);
     }
 }
 
 /// Keys that are easily mistaken.
-const RENAMED: [(&str, &str); 6] = [
+const RENAMED: [(&str, &str); 8] = [
     ("default", "defaults"),
     ("endpoints", "endpoint"),
     ("rules", "rule"),
     ("roles", "role"),
     ("risks", "risk"),
     ("thresholds", "threshold"),
+    ("break-glass", "break_glass"),
+    ("breakglass", "break_glass"),
 ];
 
 fn tables<'a>(top: &mut Table<'a>, key: &'static str, findings: &mut Findings) -> Vec<Value<'a>> {

@@ -41,6 +41,12 @@ impl RuleName {
         }
     }
 
+    /// What stands for a rule where an emergency lets somebody through.
+    #[must_use]
+    pub fn break_glass() -> Self {
+        Self(Arc::from("break glass"))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

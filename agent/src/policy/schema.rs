@@ -37,6 +37,8 @@ struct File {
     risk: Option<Vec<Risk>>,
     /// What comes of so many points of risk.
     threshold: Option<Vec<Threshold>>,
+    /// Who may get through in an emergency, past the rules.
+    break_glass: Option<Vec<BreakGlass>>,
 }
 
 /// What counts where a rule or an endpoint says nothing.
@@ -135,6 +137,8 @@ struct Rule {
     all: Option<Vec<Factor>>,
     /// Whether a recovery code stands in for `"totp"`; true by default.
     recovery: Option<bool>,
+    /// The reason to ask for; it is kept in the audit log.
+    reason: Option<Reason>,
     /// How long a proof is good, or an `allow` holds: 1s to 24h. 15m by default; an `allow` rule of scope "user" has to say it.
     ttl: Option<Duration>,
     /// How far a proof reaches; "user" by default. Others than "user" are for endpoints over TCP.
@@ -227,6 +231,42 @@ struct Threshold {
     all: Option<Vec<Factor>>,
     /// Whether a recovery code stands in for `"totp"`.
     recovery: Option<bool>,
+}
+
+/// Who may get through in an emergency, past the rules, by `stile break-glass`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BreakGlass {
+    /// Names of endpoints, each written out.
+    endpoints: Vec<String>,
+    /// Users and groups as in a rule, and exceptions; neither roles nor `"*"`.
+    users: Vec<User>,
+    /// For how long: 1s to 4h, 1h by default.
+    ttl: Option<Duration>,
+    /// How often each user may in 24 hours: 1 to 10, once by default.
+    per_day: Option<u8>,
+    /// What counts as proof: any one of them. Any factor that the user has by default.
+    factors: Option<Vec<Factor>>,
+    /// The same as a level, as in a rule.
+    assurance: Option<u8>,
+    /// The same as several factors together, as in a rule.
+    all: Option<Vec<Factor>>,
+    /// Whether a recovery code stands in for `"totp"`; true by default.
+    recovery: Option<bool>,
+    /// More about the reason, which is always asked for and has at least 10 characters.
+    reason: Option<Reason>,
+}
+
+/// A reason of at most 200 characters that a user gives.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    /// Whether nobody gets through without; true by default.
+    required: Option<bool>,
+    /// What the whole of it looks like: a regular expression of at most 256 bytes, as `"[A-Z]+-[0-9]+"`.
+    pattern: Option<String>,
+    /// What it is called where it is asked for, as `"ticket"`: 1 to 32 printable characters.
+    prompt: Option<String>,
 }
 
 /// A program by its path, or a table with its content's hash.

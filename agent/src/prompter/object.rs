@@ -205,6 +205,7 @@ impl Prompter {
             wrong: attempt.wrong.unwrap_or(false),
             tries_left: attempt.tries_left.unwrap_or(0),
             retry_seconds: attempt.retry_seconds.unwrap_or(0),
+            reason: attempt.reason.unwrap_or(false),
         };
         let mut asked = question(&self.texts, view, attempt);
         if let Some(asks) = asks {

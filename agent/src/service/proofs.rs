@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Answer, Elevate, Reply};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Answer, Elevate, ReasonView, Reply};
 use crate::ids::ChallengeId;
 use crate::policy::{Factor, ServiceName};
 use crate::verify::pam::PamPassed;
@@ -15,6 +18,50 @@ pub enum ProofFor {
     Challenge(ChallengeId),
     /// What may connect later.
     Realm(Elevate),
+    /// What no rule lets through.
+    Emergency(Emergency),
+}
+
+/// What somebody has to reach past the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emergency {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An endpoint that a user may reach in an emergency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyView {
+    /// Its name.
+    pub endpoint: String,
+    /// For how many seconds.
+    pub ttl_seconds: u64,
+    /// How often in 24 hours.
+    pub per_day: u32,
+    /// How often still.
+    pub left: u32,
+    /// How many seconds are left of one that lasts; 0 if none does.
+    pub seconds_left: u64,
+    /// What the user can prove themselves with for it, as `totp`.
+    pub factors: Vec<String>,
+    /// What the reason is called, as `ticket`; empty if it has no name. There always is one.
+    pub reason_name: String,
+    /// The regular expression for the whole of it; empty if any text will do.
+    pub reason_pattern: String,
+}
+
+impl EmergencyView {
+    /// The reason that it takes.
+    #[must_use]
+    pub fn asked_reason(&self) -> ReasonView {
+        ReasonView {
+            demand: "required".to_owned(),
+            name: self.reason_name.clone(),
+            pattern: self.reason_pattern.clone(),
+        }
+    }
 }
 
 /// A request about a proof.
@@ -26,6 +73,10 @@ pub enum ProofRequest {
     Passed(ProofFor, PamPassed, Reply<Answer>),
     /// It said no, because of what the caller answered.
     Failed(ProofFor, Factor, Reply<Answer>),
+    /// What the caller may reach in an emergency.
+    Emergencies(Reply<Vec<EmergencyView>>),
+    /// A one-time code for what no rule lets through.
+    BreakGlass(Emergency, Zeroizing<String>, Reply<Answer>),
 }
 
 /// The caller may be asked.

@@ -17,7 +17,7 @@ use unic_langid::LanguageIdentifier;
 
 pub(crate) use bounds::escape;
 pub use question::{Attempt, question};
-pub(crate) use question::{details, heading, warning};
+pub(crate) use question::{details, heading, reason_label, warning};
 
 /// The languages, by their codes (ISO 639). The first has every message.
 const LANGUAGES: &[(&str, &str)] = &[

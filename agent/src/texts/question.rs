@@ -11,7 +11,7 @@ use super::bounds::{escape, middle, start, width};
 use super::spoken::spoken;
 use super::{Texts, Value};
 use crate::prompter::Question;
-use crate::service::ChallengeView;
+use crate::service::{ChallengeView, ReasonView};
 
 /// The widest value. With its label it stays on one row of a terminal of 80 columns.
 const VALUE: usize = 56;
@@ -35,6 +35,8 @@ pub struct Attempt {
     pub tries_left: u32,
     /// Seconds until the next try; 0 for at once.
     pub retry_seconds: u64,
+    /// A reason is asked for, and not a code.
+    pub reason: bool,
 }
 
 /// The question for this challenge: at most nine details, each of one row of 80 columns, with
@@ -43,8 +45,9 @@ pub struct Attempt {
 pub fn question(texts: &Texts, challenge: &ChallengeView, attempt: Attempt) -> Question {
     let left = Duration::from_secs(challenge.seconds_left.min(LONGEST));
     let prompt = match challenge.factors.as_slice() {
-        [] => "prompt-none",
-        _ => "prompt",
+        [] => texts.say("prompt-none"),
+        _ if attempt.reason => reason_label(texts, &challenge.asked_reason()),
+        _ => texts.say("prompt"),
     };
     Question {
         id: challenge.id,
@@ -53,11 +56,25 @@ pub fn question(texts: &Texts, challenge: &ChallengeView, attempt: Attempt) -> Q
         details: details(texts, challenge, None, &TimeZone::system()),
         warning: warning(texts, challenge),
         error: error(texts, attempt),
-        prompt: texts.say(prompt),
-        approve: texts.say("approve"),
+        prompt,
+        approve: texts.say(if attempt.reason { "next" } else { "approve" }),
         deny: texts.say("deny"),
         deadline: Instant::now() + left,
     }
+}
+
+/// `Reason: ticket, like [A-Z]+-[0-9]+`.
+pub(crate) fn reason_label(texts: &Texts, reason: &ReasonView) -> String {
+    let message = match (reason.name.as_str(), reason.pattern.as_str()) {
+        ("", "") => "reason",
+        (_, "") => "reason-named",
+        ("", _) => "reason-like",
+        (_, _) => "reason-named-like",
+    };
+    let name = escape(&reason.name);
+    let pattern = start(&reason.pattern, VALUE);
+    let values = [("name", Text(&name)), ("pattern", Text(&pattern))];
+    texts.fill(message, &values)
 }
 
 /// `psql wants to reach prod-db`.
@@ -208,6 +225,9 @@ fn error(texts: &Texts, attempt: Attempt) -> Option<String> {
     if attempt.retry_seconds > 0 {
         let time = texts.span(attempt.retry_seconds);
         return Some(texts.fill("error-wait", &[("time", Text(&time))]));
+    }
+    if attempt.reason {
+        return attempt.wrong.then(|| texts.say("error-reason"));
     }
     let tries = [("number", Number(attempt.tries_left.into()))];
     attempt.wrong.then(|| texts.fill("error-wrong", &tries))

@@ -40,6 +40,9 @@ fn challenge() -> ChallengeView {
         deadline: 1_767_582_058,
         seconds_left: 58,
         factors: vec!["totp".into()],
+        reason: String::new(),
+        reason_name: String::new(),
+        reason_pattern: String::new(),
     }
 }
 
@@ -119,6 +122,7 @@ fn the_question_is_asked_in_german() {
         wrong: true,
         tries_left: 1,
         retry_seconds: 0,
+        reason: false,
     };
     let asked = question(&german(), &challenge(), attempt);
     assert_eq!(asked.heading, "psql möchte auf prod-db zugreifen");
@@ -151,6 +155,7 @@ fn a_wait_is_said_instead_of_the_tries_and_nothing_where_nothing_was_wrong() {
             wrong,
             tries_left: 0,
             retry_seconds,
+            reason: false,
         };
         question(&Texts::english(), &challenge(), attempt).error
     };
@@ -248,6 +253,6 @@ proptest! {
             pid, waiting, ttl_seconds, deadline, seconds_left,
             ..challenge()
         };
-        assert_bounded(&view, Attempt { wrong, tries_left, retry_seconds });
+        assert_bounded(&view, Attempt { wrong, tries_left, retry_seconds, reason: false });
     }
 }

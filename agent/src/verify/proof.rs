@@ -23,6 +23,7 @@ pub struct Verified {
     further: Vec<ElevationId>,
     proven: Now,
     until: Option<BootTime>,
+    reason: Option<String>,
     recovery_left: Option<usize>,
 }
 
@@ -41,6 +42,7 @@ impl Verified {
             further,
             proven: stored.proven,
             until: stored.until,
+            reason: stored.reason,
             recovery_left: None,
         }
     }
@@ -102,6 +104,12 @@ impl Verified {
     #[must_use]
     pub fn until(&self) -> Option<BootTime> {
         self.until
+    }
+
+    /// The reason that the user gave with it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// How many recovery codes the user has left, if this was one.
@@ -176,6 +184,8 @@ pub struct Purpose<'a> {
     pub until: Option<BootTime>,
     /// True if a recovery code will do.
     pub recovery: bool,
+    /// The reason that the user gave. It is kept with the proof.
+    pub reason: Option<&'a str>,
 }
 
 impl<'a> Purpose<'a> {
@@ -188,6 +198,7 @@ impl<'a> Purpose<'a> {
             further: &[],
             until: None,
             recovery: true,
+            reason: None,
         }
     }
 }
@@ -211,6 +222,7 @@ impl Purpose<'_> {
             proven: now,
             boot: boot.clone(),
             until: self.until,
+            reason: self.reason.map(str::to_owned),
         }
     }
 }

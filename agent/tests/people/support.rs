@@ -160,6 +160,7 @@ pub(crate) async fn fake_pipeline(mut requests: mpsc::Receiver<Request>) {
             Request::Answer(_, _, _, reply) => {
                 drop(reply.send(Err(Refusal::NoSuchChallenge)));
             }
+            Request::Explain(_, _, _, reply) => drop(reply.send(Ok(()))),
             Request::Deny(_, _, reply) => drop(reply.send(Ok(()))),
             Request::Grants(_, reply) => drop(reply.send(Ok(Vec::new()))),
             Request::Revoke(_, which, reply) => {
@@ -248,6 +249,10 @@ fn proofs(request: ProofRequest) {
         ProofRequest::Passed(_, _, reply) | ProofRequest::Failed(_, _, reply) => {
             drop(reply.send(Err(Refusal::NoSuchChallenge)));
         }
+        ProofRequest::Emergencies(reply) => drop(reply.send(Ok(Vec::new()))),
+        ProofRequest::BreakGlass(_, _, reply) => {
+            drop(reply.send(Err(Refusal::NoEmergency)));
+        }
     }
 }
 
@@ -292,6 +297,9 @@ pub(crate) fn realm() -> RealmView {
         ttl_seconds: 900,
         seconds_left: 0,
         factors: vec!["totp".into()],
+        reason: String::new(),
+        reason_name: String::new(),
+        reason_pattern: String::new(),
     }
 }
 
@@ -318,6 +326,9 @@ pub(crate) fn challenge(caller: Caller) -> ChallengeView {
         deadline: 1_767_582_060,
         seconds_left: 60,
         factors: vec!["totp".into()],
+        reason: String::new(),
+        reason_name: String::new(),
+        reason_pattern: String::new(),
     }
 }
 

@@ -92,6 +92,22 @@ spoken-writable = { $path } können auch andere als root ändern (Rechte { $mode
 spoken-fuse = { $path } liegt auf einem FUSE-Dateisystem: wer es bereitstellt, bestimmt den Inhalt
 spoken-nosuid = { $path } liegt auf einem Dateisystem, das wie die von Benutzern nosuid eingehängt ist
 
+## Begründungen
+
+reason = Begründung
+reason-named = Begründung: { $name }
+reason-like = Begründung wie { $pattern }
+reason-named-like = Begründung: { $name } wie { $pattern }
+error-reason = Das ist keine solche Begründung.
+next = Weiter
+cli-reason = { $what }
+cli-reason-optional = { $what } (darf leer bleiben)
+cli-reason-missing = eine Begründung wird verlangt; `--reason` nennt sie. { $what }
+cli-reason-unlike = die Begründung passt nicht: { $what }
+cli-reason-long = die Begründung ist zu lang: höchstens { $number } Zeichen
+cli-reason-short = die Begründung ist zu kurz: mindestens { $number } Zeichen
+cli-reason-control = die Begründung enthält Zeichen, die sich nicht anzeigen lassen
+
 ## Benachrichtigungen
 
 hint = Führen Sie in einem Terminal `stile approve { $id }` aus.
@@ -116,6 +132,13 @@ cli-wrong = { $number ->
     [0] falscher Code, und vorerst kein weiterer Versuch. Warten Sie ein wenig
     [one] falscher Code; noch { $number } Versuch
    *[other] falscher Code; noch { $number } Versuche
+}
+cli-no-emergency = es gibt keinen Endpunkt, den Sie im Notfall erreichen dürfen
+cli-emergency = Notfall: öffnet { $endpoint } für { $time }, an den Regeln vorbei
+cli-emergency-alarm = Das wird festgehalten und löst Alarm aus.
+cli-emergency-left = { $number ->
+    [one] noch { $number } Mal innerhalb von 24 Stunden
+   *[other] noch { $number } Mal innerhalb von 24 Stunden
 }
 cli-realm = Bereich { $realm }
 cli-up-to = Zugriff für höchstens { $time }

@@ -97,6 +97,22 @@ spoken-writable = { $path } can be written by others than root (mode { $mode })
 spoken-fuse = { $path } is on a FUSE file system: who serves it says what is in it
 spoken-nosuid = { $path } is on a file system that is mounted nosuid, as those of users are
 
+## Reasons: why somebody wants through. $name is what the policy calls it, as ticket.
+
+reason = Reason
+reason-named = Reason: { $name }
+reason-like = Reason, like { $pattern }
+reason-named-like = Reason: { $name }, like { $pattern }
+error-reason = This is no such reason.
+next = Next
+cli-reason = { $what }
+cli-reason-optional = { $what } (may be left empty)
+cli-reason-missing = a reason is asked for, and `--reason` gives one. { $what }
+cli-reason-unlike = the reason doesn't fit: { $what }
+cli-reason-long = the reason is too long: { $number } characters at most
+cli-reason-short = the reason is too short: { $number } characters at least
+cli-reason-control = the reason has characters that can't be shown
+
 ## Notifications
 
 hint = Run `stile approve { $id }` in a terminal.
@@ -121,6 +137,13 @@ cli-wrong = { $number ->
     [0] wrong code, and no tries are left for now. Wait a little
     [one] wrong code; { $number } try is left
    *[other] wrong code; { $number } tries are left
+}
+cli-no-emergency = there is no endpoint that you may reach in an emergency
+cli-emergency = Emergency: opens { $endpoint } for { $time }, past the rules
+cli-emergency-alarm = This is recorded and raises an alarm.
+cli-emergency-left = { $number ->
+    [one] { $number } time is left within 24 hours
+   *[other] { $number } times are left within 24 hours
 }
 cli-realm = Realm { $realm }
 cli-up-to = access for up to { $time }

@@ -72,6 +72,7 @@ fn ledger(users: u32) -> Result<Row> {
             proven: now,
             boot: boot.clone(),
             until: None,
+            reason: None,
         };
         let outcome = ledger.consume_step(&phone.secret.print(), TotpStep(2), &elevation, &[])?;
         ensure!(

@@ -87,6 +87,7 @@ fn commits(place: &str, folder: &Path, time: Duration) -> Result<Row> {
         proven: clock::now(),
         boot: BootId::from(clock::boot_id()?),
         until: None,
+        reason: None,
     };
     let print = TotpSecret::new(&[7; 20]).print();
     let (began, mut used) = (Instant::now(), 0);

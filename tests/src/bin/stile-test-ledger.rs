@@ -138,6 +138,7 @@ fn take_in_ledger(ledger: &Ledger, boot: &BootId, user: u32, step: u64) -> Resul
         proven: clock::now(),
         boot: boot.clone(),
         until: None,
+        reason: None,
     };
     let secret = TotpSecret::new(b"12345678901234567890").print();
     let outcome = ledger.consume_step(&secret, TotpStep(step), &elevation, &[])?;

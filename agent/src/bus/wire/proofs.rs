@@ -5,7 +5,7 @@ use zbus::{DeserializeDict, SerializeDict, Type};
 
 use super::{AnswerDict, UnknownOutcome};
 use crate::bus::proving::Step;
-use crate::service::{Answer, ProofStep};
+use crate::service::{Answer, EmergencyView, ProofStep};
 
 /// What a proof is for.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]
@@ -15,6 +15,22 @@ pub(in crate::bus) struct ForDict {
     pub(in crate::bus) realm: Option<String>,
     pub(in crate::bus) seconds: Option<u64>,
     pub(in crate::bus) this_process: Option<bool>,
+    pub(in crate::bus) reason: Option<String>,
+    pub(in crate::bus) emergency: Option<String>,
+}
+
+dict! {
+    /// [`EmergencyView`] on the bus.
+    EmergencyDict of EmergencyView {
+        endpoint: String,
+        ttl_seconds: u64,
+        per_day: u32,
+        left: u32,
+        seconds_left: u64,
+        factors: Vec<String>,
+        reason_name: String,
+        reason_pattern: String,
+    }
 }
 
 /// What comes next in a conversation.

@@ -296,6 +296,7 @@ fn expected(table: &mut Table<'_>, findings: &mut Findings) -> Option<Expected> 
     };
     let (rule, role) = (text("rule", findings), text("role", findings));
     let realm = text("realm", findings);
+    let proof = text("proof", findings);
     let scope = optional(table.take("scope"), |value| value.word(&SCOPES, findings));
     let ttl = optional(table.take("ttl"), |value| ttl_of(&value, findings));
     let points = optional(table.take("points"), |value| {
@@ -310,6 +311,7 @@ fn expected(table: &mut Table<'_>, findings: &mut Findings) -> Option<Expected> 
         rule: rule?,
         role: role?,
         realm: realm?,
+        proof: proof?,
         scope: scope?.map(|scope| scope.to_string()),
         ttl: ttl?.map(format_duration),
         points: points?,
@@ -332,6 +334,7 @@ fn refuse_senseless(table: &mut Table<'_>, outcome: Option<Outcome>, findings: &
     }
     if matches!(outcome, Unprotected | Deny | Allow) {
         table.refuse("realm", "no proof is asked for", findings);
+        table.refuse("proof", "no proof is asked for", findings);
     }
     if outcome != Observe {
         table.refuse("instead", "nothing is only observed", findings);

@@ -266,6 +266,7 @@ fn a_policy() -> impl Strategy<Value = Policy> {
             rules: Vec::new().into(),
             risks: Vec::new(),
             thresholds: Vec::new(),
+            break_glass: Vec::new(),
             mode: Mode::Enforce,
             nat64: Vec::new(),
             levels: crate::policy::Levels::default(),

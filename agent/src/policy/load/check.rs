@@ -11,11 +11,11 @@ use crate::config::{Findings, Spot, closest};
 use crate::ids::EndpointId;
 use crate::policy::coverage::Coverage;
 use crate::policy::read::{
-    Draft, EndpointDraft, Located, RiskDraft, RoleDraft, RuleDraft, Targets, Who,
+    BreakGlassDraft, Draft, EndpointDraft, Located, RiskDraft, RoleDraft, RuleDraft, Targets, Who,
 };
 use crate::policy::{
-    Action, Condition, Endpoint, EndpointSelector, Protocol, Risk, Rule, RuleName, Scope,
-    Threshold, UserSelector,
+    Action, BreakGlass, Condition, Endpoint, EndpointSelector, Proof, Protocol, Risk, Rule,
+    RuleName, Scope, Threshold, UserSelector,
 };
 
 /// What is sound.
@@ -24,6 +24,7 @@ pub(super) struct Checked {
     pub(super) rules: Vec<Rule>,
     pub(super) risks: Vec<Risk>,
     pub(super) thresholds: Vec<Threshold>,
+    pub(super) break_glass: Vec<BreakGlass>,
 }
 
 /// Checks everything that takes more than one table to see. `None` if anything is wrong.
@@ -52,6 +53,11 @@ pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<Checked> {
         .iter()
         .map(|risk| known.risk(risk, findings))
         .collect();
+    let break_glass: Vec<_> = draft
+        .break_glass
+        .iter()
+        .map(|one| known.break_glass(one, findings))
+        .collect();
     warn_of_thresholds(&draft, findings);
     let endpoints: Option<Vec<_>> = draft
         .endpoints
@@ -63,6 +69,7 @@ pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<Checked> {
         resolved.into_iter().collect::<Option<Vec<_>>>()?,
     );
     let risks = risks.into_iter().collect::<Option<Vec<_>>>()?;
+    let break_glass = break_glass.into_iter().collect::<Option<Vec<_>>>()?;
     refuse_overfull(&draft.endpoints, &endpoints, findings);
     if findings.has_errors() {
         // What the doubts are about may be the next thing to be corrected.
@@ -85,6 +92,7 @@ pub(super) fn check(draft: Draft, findings: &mut Findings) -> Option<Checked> {
         rules,
         risks,
         thresholds,
+        break_glass,
     })
 }
 
@@ -236,7 +244,10 @@ impl<'d> Known<'d> {
         if let (Action::StepUp { proof, .. }, Some(own), false) =
             (&mut action, &role.proof, draft.has_proof)
         {
-            proof.clone_from(own);
+            *proof = Proof {
+                reason: proof.reason.clone(),
+                ..own.clone()
+            };
         }
         let users = role.users.as_ref()?;
         let mut these = Vec::new();
@@ -286,6 +297,16 @@ impl<'d> Known<'d> {
             points: draft.points?,
             when: draft.when.clone()?,
         })
+    }
+
+    fn break_glass(&self, draft: &BreakGlassDraft, findings: &mut Findings) -> Option<BreakGlass> {
+        match self.selector(draft.targets.as_ref()?, findings)? {
+            EndpointSelector::All => None,
+            EndpointSelector::These(endpoints) => Some(BreakGlass {
+                endpoints,
+                ..draft.entry.clone()?
+            }),
+        }
     }
 
     fn selector(&self, targets: &Targets, findings: &mut Findings) -> Option<EndpointSelector> {

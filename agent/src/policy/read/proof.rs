@@ -3,11 +3,15 @@
 
 use super::each;
 use super::rule::FACTORS_WANTED;
+use super::when::optional;
 use crate::config::{Findings, Table, Value};
-use crate::policy::{Asks, Assurance, Factor, Proof};
+use crate::policy::{Asks, Assurance, Factor, Proof, ReasonAsked, ReasonPattern};
 
 /// The keys that say it.
 pub(super) const PROOF_KEYS: [&str; 4] = ["factors", "assurance", "all", "recovery"];
+
+/// Longest name of a reason, in characters.
+const MAX_PROMPT: usize = 32;
 
 /// Factors that are planned.
 const LATER_FACTORS: [&str; 2] = ["push", "fido2"];
@@ -65,7 +69,61 @@ pub(super) fn proof_of(
         findings.error(&value.spot(), text);
         return None;
     }
-    Some(Proof { asks, recovery })
+    let reason = None;
+    Some(Proof {
+        asks,
+        recovery,
+        reason,
+    })
+}
+
+/// The reason that is asked for; of at least so many characters.
+pub(super) fn reason_of(
+    value: &Value<'_>,
+    least: usize,
+    findings: &mut Findings,
+) -> Option<ReasonAsked> {
+    let mut table = value.table("a reason", findings)?;
+    let required = match table.take("required") {
+        Some(value) => {
+            let required = value.boolean(findings);
+            if required == Some(false) && least > 0 {
+                findings.error(&value.spot(), "here the reason can't be left out");
+            }
+            required
+        }
+        None => Some(true),
+    };
+    let pattern = optional(table.take("pattern"), |value| {
+        let text = value.text("a regular expression", findings)?;
+        match ReasonPattern::new(text) {
+            Ok(pattern) => Some(pattern),
+            Err(why) => {
+                let message = format!("{text:?} is no pattern: {why}");
+                findings.error(&value.spot(), message);
+                None
+            }
+        }
+    });
+    let prompt = optional(table.take("prompt"), |value| {
+        let text = value.text("what the reason is called", findings)?;
+        let length = text.chars().count();
+        let is_sound = (1..=MAX_PROMPT).contains(&length)
+            && text.trim() == text
+            && !text.chars().any(char::is_control);
+        if !is_sound {
+            let message = format!("this must have 1 to {MAX_PROMPT} printable characters");
+            findings.error(&value.spot(), message);
+        }
+        is_sound.then(|| text.to_owned())
+    });
+    table.finish(&[("regex", "pattern"), ("name", "prompt")], findings);
+    Some(ReasonAsked {
+        required: required?,
+        least,
+        pattern: pattern?,
+        prompt: prompt?,
+    })
 }
 
 fn factors(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Factor>> {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads a `[[rule]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::defaults::Defaults;
-use super::proof::{PROOF_KEYS, proof_of, says_proof};
+use super::proof::{PROOF_KEYS, proof_of, reason_of, says_proof};
 use super::user::{Users, Who, users_of};
 use super::when::{optional, when_of};
 use super::{Located, duration, each, or_default};
@@ -325,20 +326,27 @@ impl Reading<'_> {
             for key in PROOF_KEYS {
                 table.refuse(key, "an allow rule asks for no proof", findings);
             }
+            table.refuse("reason", "an allow rule asks nobody", findings);
             return None;
         }
         let usual = self.defaults.proof.clone().unwrap_or_default();
-        proof_of(table, &usual, findings)
+        let reason = optional(table.take("reason"), |value| reason_of(&value, 0, findings));
+        let proof = proof_of(table, &usual, findings)?;
+        Some(Proof {
+            reason: reason?.map(Arc::new),
+            ..proof
+        })
     }
 }
 
 /// Keys that only mean something where something is given.
-const TERMS: [&str; 11] = [
+const TERMS: [&str; 12] = [
     "ttl",
     "factors",
     "assurance",
     "all",
     "recovery",
+    "reason",
     "scope",
     "first",
     "max_hold",
