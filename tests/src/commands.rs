@@ -190,6 +190,12 @@ impl Host {
         self.call_interface(user, &format!("org.stile.Factors1.{member}"), arguments)
     }
 
+    /// The same for a method of `org.stile.Proofs1`.
+    #[track_caller]
+    pub fn call_proofs(&self, user: User, member: &str, arguments: &[&str]) -> Said {
+        self.call_interface(user, &format!("org.stile.Proofs1.{member}"), arguments)
+    }
+
     #[track_caller]
     fn call_interface(&self, user: User, method: &str, arguments: &[&str]) -> Said {
         let mut command = self.as_user(user, "/usr/bin/dbus-send");
@@ -224,6 +230,14 @@ impl Host {
     #[must_use]
     pub fn grants(&self, user: User) -> Vec<Value> {
         self.list(user, "grants")
+    }
+
+    /// Waits until this user has no live grant.
+    #[track_caller]
+    pub fn wait_for_no_grants(&self, user: User) {
+        until(&format!("{} has no grant", user.name), || {
+            self.grants(user).is_empty().then_some(())
+        });
     }
 
     #[track_caller]

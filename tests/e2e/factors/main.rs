@@ -11,6 +11,7 @@
 mod clocks;
 mod devices;
 mod disks;
+mod emergencies;
 mod keys;
 mod ledgers;
 mod locking;
@@ -18,6 +19,7 @@ mod malware;
 mod migrating;
 mod pam;
 mod races;
+mod reasons;
 mod recovery;
 mod rotating;
 mod scene;
