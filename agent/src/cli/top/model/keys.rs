@@ -96,6 +96,10 @@ impl Model {
                 let text = format!("only {} can answer that", self.user(view.uid));
                 self.say(Err(text));
             }
+            Some(view) if view.reason == "required" => {
+                let text = format!("a reason is asked for: run `stile approve {}`", view.id);
+                self.say(Err(text));
+            }
             Some(view) => self.mode = typing(view.clone()),
         }
     }
