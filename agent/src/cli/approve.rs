@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::args::Approve;
+use super::answer_args::Approve;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::proof::{chosen, converse};
@@ -32,13 +32,13 @@ pub(super) async fn run(args: Approve) -> Result<Exit, Failure> {
     let prompter = Prompter::open(args.stdin)?;
     prompter.say(&block(&texts, &challenge, &TimeZone::system()))?;
     let patience = Duration::from_secs(challenge.seconds_left);
-    let (asked, given) = (challenge.asked_reason(), args.reason.as_deref());
+    let (asked, given) = (challenge.asked_reason(), args.with.reason.as_deref());
     if let Some(why) = reason(&texts, &prompter, &asked, given, patience).await? {
         let kept = client.explain(challenge.id, &why).await;
         kept.map_err(|error| refused(&texts, error))?;
         challenge = still_pending(&texts, &client, &challenge).await?;
     }
-    let mut named = args.factor;
+    let mut named = args.with.factor;
     loop {
         let answer = match chosen(named.as_deref(), &challenge.factors) {
             Some(factor) => {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::answer_args::BreakGlass;
 use super::approve::{more, throttled, wrong};
-use super::args::BreakGlass;
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
 use super::proof::{chosen, converse};
@@ -32,7 +32,7 @@ pub(super) async fn run(args: BreakGlass) -> Result<Exit, Failure> {
         // It is asked for all the same: a try that may not be is for the record.
         let wanted = Emergency {
             endpoint: endpoint.to_owned(),
-            reason: args.reason.unwrap_or_default(),
+            reason: args.with.reason.unwrap_or_default(),
         };
         let refused = client.break_glass(&wanted, &String::new().into()).await;
         return refused.map(|_| Exit::Refused).map_err(Failure::from);
@@ -40,12 +40,19 @@ pub(super) async fn run(args: BreakGlass) -> Result<Exit, Failure> {
     let prompter = Prompter::open(args.stdin)?;
     prompter.say(&block(&texts, view))?;
     let asked = view.asked_reason();
-    let why = reason(&texts, &prompter, &asked, args.reason.as_deref(), PATIENCE).await?;
+    let why = reason(
+        &texts,
+        &prompter,
+        &asked,
+        args.with.reason.as_deref(),
+        PATIENCE,
+    )
+    .await?;
     let wanted = Emergency {
         endpoint: view.endpoint.clone(),
         reason: why.unwrap_or_default(),
     };
-    let (mut possible, mut named) = (view.factors.clone(), args.factor);
+    let (mut possible, mut named) = (view.factors.clone(), args.with.factor);
     let answer = loop {
         let answer = match chosen(named.as_deref(), &possible) {
             Some(factor) => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `stile deny`: the connection isn't wanted.
 
+use super::answer_args::Deny;
 use super::approve::select;
-use super::args::Deny;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};
 use super::text::escape;

@@ -6,8 +6,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use super::answer_args::{Elevate, Run, With};
 use super::approve::{more, throttled, wrong};
-use super::args::{Elevate, Format, Run};
+use super::args::Format;
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
 use super::proof::{chosen, converse};
@@ -68,8 +69,7 @@ pub(super) async fn run(args: Elevate) -> Result<Exit, Failure> {
     let way = Way {
         limit: args.limit,
         this_process: false,
-        factor: args.factor,
-        reason: args.reason,
+        with: args.with,
     };
     let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
     if args.format.json {
@@ -93,8 +93,7 @@ pub(super) async fn exec(args: Run) -> Result<Exit, Failure> {
         let way = Way {
             limit: args.limit,
             this_process: true,
-            factor: args.factor.clone(),
-            reason: args.reason.clone(),
+            with: args.with,
         };
         let answer = ask(&texts, &client, &prompter, &realm, &way).await?;
         let text =
@@ -125,10 +124,8 @@ struct Way {
     limit: Option<u64>,
     /// This very process is going to connect.
     this_process: bool,
-    /// The factor that was named.
-    factor: Option<String>,
-    /// The reason that was given.
-    reason: Option<String>,
+    /// What was named with it.
+    with: With,
 }
 
 /// Asks for a code until one is right, or no further one would help.
@@ -140,7 +137,7 @@ async fn ask(
     way: &Way,
 ) -> Result<Answer, Failure> {
     prompter.say(&block(texts, realm, way.limit))?;
-    let (asked, given) = (realm.asked_reason(), way.reason.as_deref());
+    let (asked, given) = (realm.asked_reason(), way.with.reason.as_deref());
     let wanted = service::Elevate {
         realm: realm.realm.clone(),
         seconds: way.limit.unwrap_or(0),
@@ -149,7 +146,7 @@ async fn ask(
         reason: reason(texts, prompter, &asked, given, PATIENCE).await?,
     };
     let mut possible = realm.factors.clone();
-    let mut named = way.factor.clone();
+    let mut named = way.with.factor.clone();
     loop {
         let answer = match chosen(named.as_deref(), &possible) {
             Some(factor) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The `stile` command. It has no rights of its own: the agent judges what it asks for.
 
+mod answer_args;
 mod approve;
 mod args;
 mod audit;
@@ -18,6 +19,7 @@ mod help;
 mod ledger;
 mod output;
 mod policy;
+mod policy_args;
 mod proof;
 mod qr;
 mod reason;
@@ -36,9 +38,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Audit, Cli, Command, Policy};
+use args::{Audit, Cli, Command};
 use factor_args::{Ledger, Secrets};
 use failure::{Exit, Failure};
+use policy_args::Policy;
 
 /// Runs the command that this process was started as.
 #[must_use]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `stile revoke`: ends grants before their time.
 
-use super::args::Revoke;
+use super::answer_args::Revoke;
 use super::enroll::find_user;
 use super::failure::{Exit, Failure};
 use super::output::{print, print_json};

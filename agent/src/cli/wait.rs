@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::args::Wait;
+use super::answer_args::Wait;
 use super::failure::{Exit, Failure};
 use super::output::{note, print, print_json};
 use super::text::escape;

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::classify::doubt_of_program_at;
-use crate::cli::args::PolicyCheck;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
+use crate::cli::policy_args::PolicyCheck;
 use crate::cli::text::{GOOD, count, styled};
 use crate::config::{Diagnostic, Diagnostics, Settings, Trust};
 use crate::policy::{self, Host, SystemNames};

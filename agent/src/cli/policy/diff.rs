@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::cli::args::PolicyDiff;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
+use crate::cli::policy_args::PolicyDiff;
 use crate::cli::text::{BAD, GOOD, HEAD, escape, styled};
 use crate::compare::{Comparison, FieldChange, Item, ItemChange, OutcomeChange, Way, compare};
 use crate::config::Trust;

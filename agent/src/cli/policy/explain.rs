@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 use stile_common::protocol;
 
 use super::diff::load;
-use crate::cli::args::PolicyExplain;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
+use crate::cli::policy_args::PolicyExplain;
 use crate::cli::text::{BAD, GOOD, HEAD, escape, styled};
 use crate::explain::case::{destination, endpoint_of, not_looked_up, time};
 use crate::explain::{Explanation, Given, GivenNames, Outcome};

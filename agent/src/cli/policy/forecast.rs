@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::BufReader;
 
 use super::diff::load;
-use crate::cli::args::PolicyForecast;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{columns, print, print_json};
+use crate::cli::policy_args::PolicyForecast;
 use crate::cli::table::{Cut, Table};
 use crate::cli::text::{HEAD, escape, styled};
 use crate::forecast::{Forecast, ReadError, forecast as replay};

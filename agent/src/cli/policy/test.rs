@@ -7,9 +7,9 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::json;
 
 use super::diff::load;
-use crate::cli::args::PolicyTest;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, print_json};
+use crate::cli::policy_args::PolicyTest;
 use crate::cli::text::{BAD, GOOD, count, escape, styled};
 use crate::explain::case::{Case, Tried};
 
