@@ -9,6 +9,7 @@
 mod administrators;
 mod asking;
 mod bus;
+mod credentials;
 mod elevating;
 mod giving_up;
 mod joining;

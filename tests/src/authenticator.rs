@@ -113,7 +113,9 @@ impl Authenticator {
             .unwrap()
     }
 
-    fn code_of(&self, step: u64) -> String {
+    /// The code of a step of the clock since 1970. It isn't counted as given out.
+    #[must_use]
+    pub fn code_of(&self, step: u64) -> String {
         self.totp.generate(step * self.step).to_string()
     }
 }

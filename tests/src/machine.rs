@@ -128,6 +128,17 @@ impl Machine {
         Running::start(inside.args(command).stdin(Stdio::piped()))
     }
 
+    /// What lies there for those inside, also below its own mounts.
+    #[must_use]
+    pub fn seen_inside(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        let path = path.strip_prefix("/").unwrap_or(path);
+        Path::new("/proc")
+            .join(self.leader.to_string())
+            .join("root")
+            .join(path)
+    }
+
     /// Its root file system, as this side sees it.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Uses up TOTP steps of several users in the ledger of the agent, until something ends it. The
-//! suite `power` kills it, or cuts the power of the machine that it runs on.
+//! Uses up TOTP steps of several users in the ledger of the agent, and counts wrong answers of
+//! theirs, until something ends it. The suite `power` kills it, or cuts the power of the machine
+//! that it runs on.
 //!
 //! `stile-test-ledger STORE DIRECTORY ACKNOWLEDGED FROM` first tries all steps again that the file
-//! ACKNOWLEDGED lists (`USER STEP` in each line), then goes on with fresh ones from FROM on. STORE is `ledger`,
+//! ACKNOWLEDGED lists (`USER STEP` in each line; `USER x COUNT` for wrong answers that must not be
+//! forgotten), then goes on with fresh ones from FROM on. STORE is `ledger`,
 //! or one of the stores that the suite must see losing steps: `unsynced`, a file that is written
 //! and never synced, or `buffered`, one whose writes wait in the memory of this process.
 //!
 //! It prints `clock SECONDS` before it opens the store, `again USER STEP` for a listed step that
-//! was accepted, `checked COUNT` after all of them, `ack USER STEP` for a fresh one once it is
-//! used up for good, and `failed WHY` as the last line if it can't go on. A full stop ends each
-//! line, so that one that is cut short can't be taken for another one.
+//! was accepted, `lost USER COUNT` for wrong answers that were forgotten, `checked COUNT` after all
+//! of them, `ack USER STEP` for a fresh one once it is used up for good, `count USER COUNT` for so
+//! many wrong answers once they are counted for good, and `failed WHY` as the last line if it can't
+//! go on. A full stop ends each line, so that one that is cut short can't be taken for another one.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -26,6 +29,8 @@ use stile::ids::Uid;
 use stile::ledger::{BootId, Ledger, NewElevation, StepOutcome, TotpSecret, TotpStep};
 use stile::policy::{Assurance, Factor};
 
+/// At this factor answers are wrong: no right one-time code ends that.
+const COUNTED: Factor = Factor::Recovery;
 const USERS: [u32; 3] = [42001, 42002, 42003];
 
 fn main() -> ExitCode {
@@ -51,9 +56,15 @@ fn run(store: &str, directory: &Path, acknowledged: &Path, from: u64) -> Result<
     say(format_args!("clock {}", clock::now().wall.seconds()))?;
     let acknowledged = read(acknowledged)?;
     let mut store = Store::open(store, directory)?;
-    for (user, step) in &acknowledged {
-        if store.take(*user, *step)? {
-            say(format_args!("again {user} {step}"))?;
+    for known in &acknowledged {
+        match *known {
+            Known::Step(user, step) if store.take(user, step)? => {
+                say(format_args!("again {user} {step}"))?;
+            }
+            Known::Wrong(user, count) if store.wrong(user)? < count => {
+                say(format_args!("lost {user} {count}"))?;
+            }
+            Known::Step(..) | Known::Wrong(..) => {}
         }
     }
     say(format_args!("checked {}", acknowledged.len()))?;
@@ -63,6 +74,8 @@ fn run(store: &str, directory: &Path, acknowledged: &Path, from: u64) -> Result<
                 bail!("the fresh step {step} of {user} was refused");
             }
             say(format_args!("ack {user} {step}"))?;
+            let count = store.count(user)?;
+            say(format_args!("count {user} {count}"))?;
         }
     }
     bail!("there are no steps left")
@@ -74,8 +87,17 @@ fn say(line: std::fmt::Arguments<'_>) -> io::Result<()> {
     output.flush()
 }
 
-/// Reads a list of steps; behind its end a disk has empty lines.
-fn read(path: &Path) -> Result<Vec<(u32, u64)>> {
+/// What was acknowledged.
+#[derive(Clone, Copy)]
+enum Known {
+    /// A step of a user was used up.
+    Step(u32, u64),
+    /// So many wrong answers of a user were counted.
+    Wrong(u32, u64),
+}
+
+/// Reads a list of these; behind its end a disk has empty lines.
+fn read(path: &Path) -> Result<Vec<Known>> {
     let text = fs::read_to_string(path).context("could not read the acknowledged steps")?;
     let filled = text.lines().filter(|line| !line.is_empty());
     filled
@@ -83,9 +105,13 @@ fn read(path: &Path) -> Result<Vec<(u32, u64)>> {
         .collect()
 }
 
-fn parse(line: &str) -> Option<(u32, u64)> {
-    let (user, step) = line.split_once(' ')?;
-    Some((user.parse().ok()?, step.parse().ok()?))
+fn parse(line: &str) -> Option<Known> {
+    let (user, number) = line.split_once(' ')?;
+    let user = user.parse().ok()?;
+    Some(match number.strip_prefix("x ") {
+        Some(count) => Known::Wrong(user, count.parse().ok()?),
+        None => Known::Step(user, number.parse().ok()?),
+    })
 }
 
 /// What remembers used steps.
@@ -106,17 +132,24 @@ impl Store {
         let path = directory.join("steps");
         // What is left of a line after a cut is no step.
         let left = fs::read(&path).unwrap_or_default();
-        let last = String::from_utf8_lossy(&left)
-            .lines()
-            .filter_map(parse)
-            .collect();
+        let (mut last, mut wrong) = (HashMap::new(), HashMap::new());
+        for known in String::from_utf8_lossy(&left).lines().filter_map(parse) {
+            match known {
+                Known::Step(user, step) => last.insert(user, step),
+                Known::Wrong(user, count) => wrong.insert(user, count),
+            };
+        }
         let file = File::options().append(true).create(true).open(&path)?;
         let output: Box<dyn Write> = match kind {
             "unsynced" => Box::new(file),
             "buffered" => Box::new(BufWriter::new(file)),
             _ => bail!("there is no store {kind}"),
         };
-        Ok(Self::Forgetful(Forgetful { last, output }))
+        Ok(Self::Forgetful(Forgetful {
+            last,
+            wrong,
+            output,
+        }))
     }
 
     /// Uses a step up. False if it, or a later one of the user, already is.
@@ -124,6 +157,29 @@ impl Store {
         match self {
             Self::Ledger(ledger, boot) => take_in_ledger(ledger, boot, user, step),
             Self::Forgetful(store) => store.take(user, step),
+        }
+    }
+
+    /// Counts a wrong answer of the user. Returns how many there are.
+    fn count(&mut self, user: u32) -> Result<u64> {
+        match self {
+            Self::Ledger(ledger, boot) => {
+                let now = clock::now().boot;
+                let failures = ledger.record_failure(Uid(user), &COUNTED, now, boot)?;
+                Ok(failures.consecutive().into())
+            }
+            Self::Forgetful(store) => store.count(user),
+        }
+    }
+
+    /// How many wrong answers of the user there are.
+    fn wrong(&self, user: u32) -> Result<u64> {
+        match self {
+            Self::Ledger(ledger, _) => {
+                let failures = ledger.failures(Uid(user), &COUNTED)?;
+                Ok(failures.map_or(0, |failures| failures.consecutive().into()))
+            }
+            Self::Forgetful(store) => Ok(store.wrong.get(&user).copied().unwrap_or_default()),
         }
     }
 }
@@ -148,6 +204,7 @@ fn take_in_ledger(ledger: &Ledger, boot: &BootId, user: u32, step: u64) -> Resul
 /// Compares and records as the ledger does, but never waits for the disk.
 struct Forgetful {
     last: HashMap<u32, u64>,
+    wrong: HashMap<u32, u64>,
     output: Box<dyn Write>,
 }
 
@@ -159,5 +216,12 @@ impl Forgetful {
         writeln!(self.output, "{user} {step}")?;
         self.last.insert(user, step);
         Ok(true)
+    }
+
+    fn count(&mut self, user: u32) -> Result<u64> {
+        let count = self.wrong.entry(user).or_default();
+        *count += 1;
+        writeln!(self.output, "{user} x {count}")?;
+        Ok(*count)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One life of the program that uses up steps, from its start to the kill.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write};
 use std::hash::{BuildHasher, RandomState};
 use std::process::Child;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::said::{Said, Step, parse};
+use super::said::{Said, Step, Wrong, parse};
 use crate::kernels::lines_of;
 
 /// A machine or a process that says nothing for longer hangs. A boot takes seconds.
@@ -36,16 +36,20 @@ pub(super) struct Life {
     pub(super) checked: Option<usize>,
     /// Those that were accepted.
     pub(super) again: Vec<Step>,
+    /// Wrong answers that were forgotten.
+    pub(super) lost: Vec<Wrong>,
     /// How many fresh ones were acknowledged.
     pub(super) fresh: usize,
     /// How long after the last one that was waited for the kill came.
     pub(super) kill: Duration,
 }
 
-/// All steps that were acknowledged.
+/// All that was acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct History {
     steps: Vec<Step>,
+    /// How many wrong answers of each user.
+    wrong: BTreeMap<u32, u64>,
     known: HashSet<Step>,
     lives: u64,
 }
@@ -58,6 +62,9 @@ impl History {
             // Writing to a string doesn't fail.
             let _ = writeln!(list, "{user} {step}");
         }
+        for (user, count) in &self.wrong {
+            let _ = writeln!(list, "{user} x {count}");
+        }
         list
     }
 
@@ -67,8 +74,14 @@ impl History {
         self.lives * STEPS + 1
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.steps.len()
+    /// How many steps, and how many wrong answers.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        (self.steps.len(), self.wrong.values().sum())
+    }
+
+    /// How many lines the list has.
+    fn len(&self) -> usize {
+        self.steps.len() + self.wrong.len()
     }
 
     /// Listens to a life, ends it `kill` after `end`, and notes down what it acknowledged.
@@ -121,9 +134,15 @@ impl History {
         match parse(line) {
             Some(Said::Clock(seconds)) => life.clock = seconds,
             Some(Said::Again(step)) => life.again.push(step),
+            Some(Said::Lost(wrong)) => life.lost.push(wrong),
+            Some(Said::Counted(Wrong { user, count })) => {
+                // A store that has forgotten some counts from fewer on.
+                let most = self.wrong.entry(user).or_default();
+                *most = count.max(*most);
+            }
             Some(Said::Checked(count)) if count == self.len() => life.checked = Some(count),
             Some(Said::Checked(count)) => {
-                bail!("it tried {count} steps again, of {}", self.len());
+                bail!("it looked at {count} lines again, of {}", self.len());
             }
             Some(Said::Acknowledged(step)) => {
                 if !self.known.insert(step) {
@@ -142,6 +161,12 @@ impl History {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the step {} of {}", self.step, self.user)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} wrong answers of {}", self.count, self.user)
     }
 }
 

@@ -8,6 +8,13 @@ pub(super) struct Step {
     pub(super) step: u64,
 }
 
+/// Wrong answers of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wrong {
+    pub(super) user: u32,
+    pub(super) count: u64,
+}
+
 /// A line of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said<'a> {
@@ -15,10 +22,14 @@ pub(super) enum Said<'a> {
     Clock(u64),
     /// A step was accepted that had been acknowledged before.
     Again(Step),
+    /// Wrong answers were forgotten.
+    Lost(Wrong),
     /// So many were tried again.
     Checked(usize),
     /// A fresh one was used up for good.
     Acknowledged(Step),
+    /// So many wrong answers were counted for good.
+    Counted(Wrong),
     /// It can't go on.
     Failed(&'a str),
 }
@@ -31,9 +42,16 @@ pub(super) fn parse(line: &str) -> Option<Said<'_>> {
         "again" => Some(Said::Again(step(rest)?)),
         "checked" => Some(Said::Checked(rest.parse().ok()?)),
         "ack" => Some(Said::Acknowledged(step(rest)?)),
+        "lost" => Some(Said::Lost(wrong(rest)?)),
+        "count" => Some(Said::Counted(wrong(rest)?)),
         "failed" => Some(Said::Failed(rest)),
         _ => None,
     }
+}
+
+fn wrong(text: &str) -> Option<Wrong> {
+    let Step { user, step: count } = step(text)?;
+    Some(Wrong { user, count })
 }
 
 fn step(text: &str) -> Option<Step> {
@@ -55,6 +73,9 @@ mod tests {
         assert_eq!(parse("again 7 42."), Some(Said::Again(step)));
         assert_eq!(parse("checked 9."), Some(Said::Checked(9)));
         assert_eq!(parse("ack 7 42."), Some(Said::Acknowledged(step)));
+        let wrong = Wrong { user: 7, count: 3 };
+        assert_eq!(parse("lost 7 3."), Some(Said::Lost(wrong)));
+        assert_eq!(parse("count 7 3."), Some(Said::Counted(wrong)));
         assert_eq!(parse("failed no disk."), Some(Said::Failed("no disk")));
     }
 
