@@ -149,6 +149,9 @@ pub(super) fn unidentified(why: &str) -> Refused {
     Refused::Unidentified(format!("the bus doesn't say who you are: {why}"))
 }
 
+/// What is said when the agent ends.
+pub(crate) const STOPPING: &str = "stiled is about to end; try again in a moment";
+
 pub(super) fn stopping() -> Refused {
-    Refused::Stopping("stiled is about to end; try again in a moment".to_owned())
+    Refused::Stopping(STOPPING.to_owned())
 }

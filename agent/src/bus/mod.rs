@@ -33,6 +33,8 @@ use zbus::Connection;
 use zbus::connection::Builder;
 
 pub use client::{AgentClient, ClientError};
+#[cfg(test)]
+pub(crate) use desk::STOPPING;
 pub use factor_client::Token;
 pub use refused::Refused;
 pub use watch::{Heard, Watch};

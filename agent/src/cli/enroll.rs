@@ -13,12 +13,13 @@ use super::output::{print, print_json};
 use super::qr;
 use super::show::user_name;
 use super::terminal::{Prompter, Typed};
-use super::text::{BAD, GOOD, HEAD, duration, styled};
+use super::text::{BAD, GOOD, HEAD, styled};
 use crate::bus::AgentClient;
 use crate::clock;
 use crate::ids::Uid;
 use crate::service::{Answer, Enrollment};
 use crate::texts::Texts;
+use crate::texts::Value::Text;
 
 /// Runs the command.
 pub(super) async fn run(args: Enroll) -> Result<Exit, Failure> {
@@ -29,8 +30,9 @@ pub(super) async fn run(args: Enroll) -> Result<Exit, Failure> {
     let enrollment = client.enroll_begin(user).await?;
     let json = args.format.json;
     let prompter = prompter(json)?;
-    let hint = hint(user, me, replaces);
-    finish(&client, user, &prompter, &enrollment, &hint, json).await
+    let texts = Texts::of_environment();
+    let hint = hint(&texts, user, me, replaces);
+    finish(&client, &texts, user, &prompter, &enrollment, &hint, json).await
 }
 
 /// Where codes come from: with --json, and where stdin is no terminal, from stdin.
@@ -41,6 +43,7 @@ pub(super) fn prompter(json: bool) -> Result<Prompter, Failure> {
 /// Shows a fresh secret, and has it confirmed.
 pub(super) async fn finish(
     client: &AgentClient,
+    texts: &Texts,
     user: Uid,
     prompter: &Prompter,
     enrollment: &Enrollment,
@@ -50,35 +53,32 @@ pub(super) async fn finish(
     if json {
         print_json(enrollment)?;
     } else {
-        show(enrollment, hint)?;
+        show(texts, enrollment, hint)?;
     }
-    let answer = confirm(client, user, prompter, enrollment.confirm_seconds).await?;
+    let answer = confirm(client, texts, user, prompter, enrollment.confirm_seconds).await?;
     if json {
         print_json(&answer)?;
     }
     match answer {
         Answer::Accepted { .. } if json => Ok(Exit::Ok),
         Answer::Accepted { .. } => {
-            let text = format!("enrolled: {}", user_name(user));
+            let text = texts.fill("enroll-done", &[("user", Text(&user_name(user)))]);
             print(&styled(GOOD, &text))?;
-            print("The secret is still on this screen: clear it before others see it.")?;
+            print(&texts.say("enroll-clear"))?;
             Ok(Exit::Ok)
         }
-        Answer::More { .. } => Err(unconfirmed("the agent asks for more")),
-        Answer::Wrong { tries_left } => Err(Failure::new(
-            Exit::Refused,
-            wrong(&Texts::english(), tries_left),
-        )),
-        Answer::Throttled { retry_seconds } => Err(Failure::new(
-            Exit::Refused,
-            throttled(&Texts::english(), retry_seconds),
-        )),
+        Answer::More { .. } => Err(unconfirmed(texts, "enroll-more")),
+        Answer::Wrong { tries_left } => Err(Failure::new(Exit::Refused, wrong(texts, tries_left))),
+        Answer::Throttled { retry_seconds } => {
+            Err(Failure::new(Exit::Refused, throttled(texts, retry_seconds)))
+        }
     }
 }
 
 /// Asks for codes until one is right, or none helps any more.
 async fn confirm(
     client: &AgentClient,
+    texts: &Texts,
     user: Uid,
     prompter: &Prompter,
     confirm_seconds: u64,
@@ -91,20 +91,18 @@ async fn confirm(
         let code = match typed {
             Typed::Code(code) => code,
             Typed::NotACode if prompter.asks_again() => {
-                prompter.say("that is no code; type the digits that the app shows now")?;
+                prompter.say(&texts.say("cli-no-code-again"))?;
                 continue;
             }
-            Typed::NotACode => return Err(unconfirmed("that is no code")),
-            Typed::Nothing => return Err(unconfirmed("no code was given")),
-            Typed::TooLate => return Err(unconfirmed("too late")),
+            Typed::NotACode => return Err(unconfirmed(texts, "cli-no-code")),
+            Typed::Nothing => return Err(unconfirmed(texts, "enroll-none")),
+            Typed::TooLate => return Err(unconfirmed(texts, "enroll-late")),
         };
         let answer = client.enroll_confirm(user, &code).await?;
         match answer {
             Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                let text = format!(
-                    "{}. Is this computer's clock right?",
-                    wrong(&Texts::english(), tries_left)
-                );
+                let clock = texts.say("enroll-clock");
+                let text = format!("{}. {clock}", wrong(texts, tries_left));
                 prompter.say(&styled(BAD, &text))?;
             }
             other => return Ok(other),
@@ -112,8 +110,8 @@ async fn confirm(
     }
 }
 
-fn unconfirmed(why: &str) -> Failure {
-    let text = format!("{why}, so the secret doesn't count. Run `stile enroll` again");
+fn unconfirmed(texts: &Texts, why: &str) -> Failure {
+    let text = texts.fill("enroll-not", &[("why", Text(&texts.say(why)))]);
     Failure::new(Exit::Refused, text)
 }
 
@@ -134,30 +132,30 @@ pub(super) fn find_user(text: &str) -> Result<Uid, Failure> {
 }
 
 /// What happens to another secret.
-fn hint(user: Uid, me: Uid, replaces: bool) -> String {
+fn hint(texts: &Texts, user: Uid, me: Uid, replaces: bool) -> String {
     if replaces {
-        "You are enrolled already. Once confirmed, this secret replaces the other one.".to_owned()
+        texts.say("enroll-replaces")
     } else if user == me {
-        "This secret counts once you have confirmed it.".to_owned()
+        texts.say("enroll-counts")
     } else {
-        let name = user_name(user);
-        format!("Once confirmed, this secret replaces any other that {name} has.")
+        texts.fill("enroll-replaces-of", &[("user", Text(&user_name(user)))])
     }
 }
 
 /// Shows the secret, as picture and as text.
-fn show(enrollment: &Enrollment, hint: &str) -> Result<(), Failure> {
+fn show(texts: &Texts, enrollment: &Enrollment, hint: &str) -> Result<(), Failure> {
     let terminal = std::io::stdout().is_terminal();
     let picture = qr::render(&enrollment.url, terminal).map_err(|error| {
         let text = format!("can't show the secret as a QR code: {error}. Try --json");
         Failure::new(Exit::Refused, text)
     })?;
+    let time = texts.span(enrollment.confirm_seconds);
     let page = Zeroizing::new(format!(
-        "{}\n\nor type this secret (time based, TOTP):\n\n  {}\n\n{hint}\nType the code that the \
-         app shows, within {}, to confirm it.",
-        styled(HEAD, "Scan this with your authenticator app"),
+        "{}\n\n{}\n\n  {}\n\n{hint}\n{}",
+        styled(HEAD, &texts.say("enroll-scan")),
+        texts.say("enroll-type"),
         groups(&enrollment.secret).as_str(),
-        duration(enrollment.confirm_seconds),
+        texts.fill("enroll-confirm", &[("time", Text(&time))]),
     ));
     // Not through anstream: with NO_COLOR it would take the colours off the QR code.
     let mut out = std::io::stdout().lock();
@@ -208,8 +206,9 @@ mod tests {
     #[test]
     fn the_hint_says_what_becomes_of_another_secret() {
         let (me, other) = (Uid(0), Uid(4_000_000));
-        assert!(hint(me, me, true).contains("replaces the other one"));
-        assert!(!hint(me, me, false).contains("replaces"));
-        assert!(hint(other, me, false).contains("replaces any other that 4000000 has"));
+        let hint = |user, replaces| hint(&Texts::english(), user, me, replaces);
+        assert!(hint(me, true).contains("replaces the other one"));
+        assert!(!hint(me, false).contains("replaces"));
+        assert!(hint(other, false).contains("replaces any other that 4000000 has"));
     }
 }

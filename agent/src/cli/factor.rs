@@ -20,6 +20,7 @@ use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::{AgentClient, ClientError, Refused, Token};
 use crate::ids::Uid;
 use crate::service::{CodeTestView, FactorView};
+use crate::texts::Texts;
 
 /// How long a code is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -92,16 +93,18 @@ async fn add(args: FactorAdd) -> Result<Exit, Failure> {
             Err(error) => again(&prompter, error)?,
         }
     };
-    let hint = match args.replace {
-        true => "Once confirmed, this device takes the place of all others.",
-        false => "This device counts once you have confirmed it.",
-    };
+    let texts = Texts::of_environment();
+    let hint = texts.say(match args.replace {
+        true => "enroll-device-replaces",
+        false => "enroll-device-counts",
+    });
     enroll::finish(
         &client,
+        &texts,
         user,
         &prompter,
         &enrollment,
-        hint,
+        &hint,
         args.format.json,
     )
     .await

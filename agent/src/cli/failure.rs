@@ -7,6 +7,7 @@ use tokio::signal::unix::SignalKind;
 
 use super::text::escape;
 use crate::bus::{ClientError, Refused};
+use crate::texts::{Texts, refused};
 
 /// How a command ends. The numbers are documented in `stile --help` and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,8 @@ impl From<ClientError> for Failure {
             | ClientError::NoAnswer(_)
             | ClientError::Garbled(_) => Exit::Unreachable,
         };
-        Self::new(exit, escape(&error.to_string()))
+        let text = refused(&Texts::of_environment(), &error.to_string());
+        Self::new(exit, escape(&text))
     }
 }
 

@@ -23,15 +23,18 @@ pub(super) enum Cut {
 
 /// A table with a heading. Cells are escaped already.
 pub(super) struct Table {
-    heads: Vec<(&'static str, Cut)>,
+    heads: Vec<(String, Cut)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub(super) fn new(heads: &[(&'static str, Cut)]) -> Self {
+    pub(super) fn new<T: ToString>(heads: &[(T, Cut)]) -> Self {
         Self {
-            heads: heads.to_vec(),
+            heads: heads
+                .iter()
+                .map(|(head, cut)| (head.to_string(), *cut))
+                .collect(),
             rows: Vec::new(),
         }
     }
@@ -57,7 +60,7 @@ impl Table {
     /// wider than `columns` if that can be had.
     pub(super) fn cells(&self, columns: Option<usize>) -> (Vec<String>, Vec<Vec<String>>) {
         let widths = self.widths(columns);
-        let heads: Vec<String> = self.heads.iter().map(|(head, _)| (*head).into()).collect();
+        let heads: Vec<String> = self.heads.iter().map(|(head, _)| head.clone()).collect();
         let rows = self.rows.iter().map(|row| self.fitted(row, &widths));
         (self.fitted(&heads, &widths), rows.collect())
     }

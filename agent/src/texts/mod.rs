@@ -9,7 +9,12 @@ mod language;
 mod question;
 mod spoken;
 #[cfg(test)]
+pub(crate) use tests::german;
+
+#[cfg(test)]
 mod tests;
+
+use std::fmt;
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
@@ -18,6 +23,7 @@ use unic_langid::LanguageIdentifier;
 pub(crate) use bounds::escape;
 pub use question::{Attempt, question};
 pub(crate) use question::{details, heading, reason_label, warning};
+pub(crate) use spoken::refused;
 
 /// The languages, by their codes (ISO 639). The first has every message.
 const LANGUAGES: &[(&str, &str)] = &[
@@ -30,6 +36,12 @@ pub struct Texts {
     language: &'static str,
     /// The language, and English for what it doesn't have.
     bundles: Vec<FluentBundle<FluentResource>>,
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Texts").field(&self.language).finish()
+    }
 }
 
 impl Texts {

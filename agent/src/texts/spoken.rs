@@ -33,6 +33,37 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("spoken-nosuid", &["path"]),
 ];
 
+/// What the agent and its bus refuse, in the same way.
+const REFUSED: &[(&str, &[&str])] = &[
+    ("refused-no-challenge", &[]),
+    ("refused-no-grant", &[]),
+    ("refused-no-realm", &[]),
+    ("refused-not-beforehand", &[]),
+    ("refused-not-enrolled", &[]),
+    ("refused-enrolled", &["uid"]),
+    ("refused-needs-code", &[]),
+    ("refused-wrong-wait", &[]),
+    ("refused-wrong-one", &[]),
+    ("refused-wrong", &["number"]),
+    ("refused-throttled", &["seconds"]),
+    ("refused-no-conversation", &[]),
+    ("refused-no-recovery", &[]),
+    ("refused-locked", &[]),
+    ("refused-no-enrollment", &[]),
+    ("refused-not-permitted", &[]),
+    ("refused-busy", &[]),
+    ("refused-storage", &["why"]),
+    ("refused-kernel", &["why"]),
+    ("refused-no-emergency", &[]),
+    ("refused-emergencies", &["number", "seconds"]),
+    ("refused-reason", &["what"]),
+    ("refused-no-agent", &[]),
+    ("refused-no-answer", &["why"]),
+    ("refused-stopping", &[]),
+    ("refused-not-taken", &["factor", "proof"]),
+    ("refused-no-factor", &["factor"]),
+];
+
 /// Stands for a variable where a message is taken apart; no text of the agent's has it.
 const GAP: &str = "\0";
 
@@ -42,14 +73,19 @@ pub(super) fn spoken(texts: &Texts, sentence: &str) -> String {
     let starts = sentence.match_indices(": ").map(|(at, gap)| at + gap.len());
     let found = std::iter::once(0).chain(starts).find_map(|at| {
         let (rule, rest) = sentence.split_at(at);
-        Some(format!("{rule}{}", known(texts, rest)?))
+        Some(format!("{rule}{}", known(texts, KNOWN, rest)?))
     });
     found.unwrap_or_else(|| sentence.to_owned())
 }
 
-fn known(texts: &Texts, sentence: &str) -> Option<String> {
+/// A refusal in this language.
+pub(crate) fn refused(texts: &Texts, sentence: &str) -> String {
+    known(texts, REFUSED, sentence).unwrap_or_else(|| sentence.to_owned())
+}
+
+fn known(texts: &Texts, messages: &[(&str, &[&str])], sentence: &str) -> Option<String> {
     let english = Texts::english();
-    KNOWN.iter().find_map(|(id, names)| {
+    messages.iter().find_map(|(id, names)| {
         let gaps: Vec<_> = names.iter().map(|name| (*name, Text(GAP))).collect();
         let values = values_in(sentence, &english.fill(id, &gaps))?;
         let values: Vec<_> = values.iter().map(|value| Text(value)).collect();
@@ -79,7 +115,9 @@ fn values_in<'s>(sentence: &'s str, pattern: &str) -> Option<Vec<&'s str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::{ClientError, Refused};
     use crate::classify::{Doubt, NoLogin};
+    use crate::ids::Uid;
     use crate::texts::tests::german;
 
     fn is_german(sentence: &str, wanted: &str) {
@@ -142,6 +180,58 @@ mod tests {
         );
         is_german("a new address (+30)", "a new address (+30)");
         is_german("", "");
+    }
+
+    #[test]
+    fn what_the_agent_refuses_is_known_word_for_word() {
+        use crate::service::Refusal;
+        let refusals = [
+            Refusal::NoSuchChallenge,
+            Refusal::NoSuchGrant,
+            Refusal::NoSuchRealm,
+            Refusal::NotBeforehand,
+            Refusal::NotEnrolled,
+            Refusal::AlreadyEnrolled(Uid(1000)),
+            Refusal::NeedsCode,
+            Refusal::WrongCode { tries_left: 0 },
+            Refusal::WrongCode { tries_left: 1 },
+            Refusal::WrongCode { tries_left: 2 },
+            Refusal::Throttled { retry_seconds: 30 },
+            Refusal::NoSuchFactor("pam:x".into()),
+            Refusal::NotTaken {
+                factor: "totp".into(),
+                proof: "any factor of assurance 2".into(),
+            },
+            Refusal::NoSuchConversation,
+            Refusal::NoRecoveryCodes,
+            Refusal::Locked,
+            Refusal::NoEnrollment,
+            Refusal::NotPermitted,
+            Refusal::Busy,
+            Refusal::Storage("no space left".into()),
+            Refusal::Kernel("no".into()),
+            Refusal::NoEmergency,
+            Refusal::TooManyEmergencies {
+                per_day: 1,
+                retry_seconds: 60,
+            },
+        ];
+        for refusal in refusals {
+            let english = refusal.to_string();
+            assert_ne!(refused(&german(), &english), english);
+            assert_eq!(refused(&Texts::english(), &english), english);
+        }
+        for client in [
+            ClientError::NoAgent,
+            ClientError::NoAnswer("late".into()),
+            ClientError::Refused(Refused::Stopping(crate::bus::STOPPING.into())),
+        ] {
+            let english = client.to_string();
+            assert_ne!(refused(&german(), &english), english);
+        }
+        let told = refused(&german(), &Refusal::AlreadyEnrolled(Uid(1000)).to_string());
+        assert!(told.starts_with("UID 1000 ist schon") && told.ends_with("--user 1000`"));
+        assert_eq!(refused(&german(), "the moon is full"), "the moon is full");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::ids::{ChallengeId, Uid};
 use crate::prompter::Question;
 use crate::service::ChallengeView;
 
-pub(super) fn german() -> Texts {
+pub(crate) fn german() -> Texts {
     Texts::new(known("de").unwrap())
 }
 

@@ -155,3 +155,114 @@ cli-too-late = zu spät: die Verbindung wurde aufgegeben, und kein Code wurde ve
 cli-not-pending = keine Ihrer offenen Anfragen hat die Nummer { $id }; vielleicht ist sie vorbei. `stile pending` zeigt alle
 cli-nothing-pending = es gibt keine offene Anfrage
 cli-several-pending = mehrere Anfragen sind offen. Nennen Sie eine, etwa `stile { $command } { $id }`
+
+## Was der Agent und der Bus ablehnen
+
+refused-no-challenge = Sie haben keine solche offene Anfrage; `stile pending` zeigt Ihre
+refused-no-grant = Sie haben keine solche Erlaubnis; `stile grants` zeigt Ihre
+refused-no-realm = keine Regel verlangt in diesem Bereich einen Nachweis von Ihnen; `stile realms` zeigt Ihre
+refused-not-beforehand = die Regeln dieses Bereichs fragen für jedes Programm oder jede Verbindung einzeln; `stile run -- BEFEHL` fragt für ein Programm
+refused-not-enrolled = Sie haben keine Authenticator-App eingerichtet; führen Sie `stile enroll` aus
+refused-enrolled = UID { $uid } ist schon eingerichtet; `stile factor add` fügt ein Gerät hinzu, und ein verlorenes ersetzt ein Administrator mit `stile enroll --user { $uid }`
+refused-needs-code = dazu braucht es einen Code eines Faktors, den Sie haben
+refused-wrong-wait = falscher Code; der nächste Versuch muss warten
+refused-wrong-one = falscher Code; noch 1 Versuch
+refused-wrong = falscher Code; noch { $number } Versuche
+refused-throttled = zu viele falsche Codes; der nächste Versuch wird in { $seconds } s angesehen
+refused-no-factor = { $factor } geht hier nicht; `stile pending --json` und `stile factor list` zeigen, was geht
+refused-not-taken = { $factor } hilft hier nicht: die Regel verlangt { $proof }
+refused-no-conversation = Sie führen kein solches Gespräch; beginnen Sie neu
+refused-no-recovery = Sie haben keine Wiederherstellungscodes mehr, die hier gelten; `stile factor list` zeigt, was Sie haben
+refused-locked = Sie sind nach zu vielen falschen Codes gesperrt; fragen Sie einen Administrator
+refused-no-enrollment = keine Einrichtung wartet auf Bestätigung; führen Sie `stile enroll` noch einmal aus
+refused-not-permitted = das darf nur ein Administrator
+refused-busy = zu viele Anfragen auf einmal; versuchen Sie es gleich noch einmal
+refused-storage = zurzeit kann nichts erlaubt werden: { $why }
+refused-kernel = der Kernel hat abgelehnt: { $why }
+refused-no-emergency = es gibt keinen solchen Endpunkt, den Sie im Notfall erreichen dürfen; `stile break-glass` zeigt Ihre
+refused-emergencies = öfter dürfen Sie in 24 Stunden nicht ({ $number }); das nächste Mal geht in { $seconds } s
+refused-reason = eine Begründung wird verlangt ({ $what }); `--reason` nennt sie
+refused-no-agent = stiled läuft nicht. Starten Sie ihn mit `systemctl start stiled`
+refused-no-answer = stiled hat nicht geantwortet: { $why }. Siehe `systemctl status stiled`
+refused-stopping = stiled endet gerade; versuchen Sie es gleich noch einmal
+
+## Eine Authenticator-App einrichten
+
+enroll-scan = Erfassen Sie das mit Ihrer Authenticator-App
+enroll-type = oder tippen Sie dieses Geheimnis ab (zeitbasiert, TOTP):
+enroll-confirm = Geben Sie innerhalb von { $time } den Code ein, den die App zeigt, um es zu bestätigen.
+enroll-counts = Dieses Geheimnis gilt, sobald Sie es bestätigt haben.
+enroll-replaces = Sie sind schon eingerichtet. Nach der Bestätigung ersetzt dieses Geheimnis das andere.
+enroll-replaces-of = Nach der Bestätigung ersetzt dieses Geheimnis jedes andere von { $user }.
+enroll-device-replaces = Nach der Bestätigung tritt dieses Gerät an die Stelle aller anderen.
+enroll-device-counts = Dieses Gerät gilt, sobald Sie es bestätigt haben.
+enroll-clock = Geht die Uhr dieses Rechners richtig?
+enroll-done = eingerichtet: { $user }
+enroll-clear = Das Geheimnis steht noch auf dem Bildschirm: löschen Sie ihn, bevor andere es sehen.
+enroll-not = { $why }, also gilt das Geheimnis nicht. Führen Sie `stile enroll` noch einmal aus
+enroll-none = es wurde kein Code eingegeben
+enroll-late = zu spät
+enroll-more = der Agent verlangt mehr
+
+## stile top
+
+top-all = alle Benutzer
+top-own = Ihre eigenen
+top-keys = ? Hilfe  q Ende
+top-help-pane = nächster Bereich
+top-help-choose = auswählen
+top-help-approve = erlauben, mit Code
+top-help-deny = ablehnen
+top-help-revoke = eine, alle beenden
+top-help-leave = Frage verlassen
+top-help-help = diese Hilfe
+top-help-quit = Ende
+top-back = jede Taste führt zurück
+top-code = Code:
+top-send = Enter schickt ihn ab, Esc bricht ab
+top-challenge = Anfrage { $id }: noch { $time }
+top-to = zu { $endpoint }
+top-pending = Warten auf Antwort
+top-grants = Erlaubnisse
+top-recent = Letzte Entscheidungen
+top-no-pending = es gibt keine offene Anfrage
+top-no-grants = keine Erlaubnis gilt
+top-no-recent = noch wurde nichts entschieden
+top-over = das ist vorbei
+top-approved = { $number ->
+    [one] erlaubt für { $time }, { $number } Verbindung geht weiter
+   *[other] erlaubt für { $time }, { $number } Verbindungen gehen weiter
+}
+top-only = das kann nur { $user } beantworten
+top-reason = eine Begründung wird verlangt: `stile approve { $id }`
+top-deny = Ablehnen? y/n  { $program } zu { $endpoint }
+top-revoke = { $number ->
+    [one] Beenden? y/n  { $endpoint }, { $number } Verbindung
+   *[other] Beenden? y/n  { $endpoint }, { $number } Verbindungen
+}
+top-revoke-all = { $number ->
+    [one] Alle beenden? y/n  { $number } Erlaubnis
+   *[other] Alle beenden? y/n  { $number } Erlaubnisse
+}
+top-revoke-everybody = { $number ->
+    [one] Alle beenden? y/n  { $number } Erlaubnis aller
+   *[other] Alle beenden? y/n  { $number } Erlaubnisse aller
+}
+top-head-left = NOCH
+top-head-time = ZEIT
+top-head-user = WER
+top-head-endpoint = ENDPUNKT
+top-head-destination = ZIEL
+top-head-program = PROGRAMM
+top-head-scope = BEREICH
+top-head-by = DURCH
+top-head-conns = VERB.
+top-head-rule = REGEL
+top-head-outcome = ERGEBNIS
+top-head-why = GRUND
+top-denied = abgelehnt
+top-revoked = { $number ->
+    [one] beendet: { $number } Erlaubnis
+   *[other] beendet: { $number } Erlaubnisse
+}
+top-no-terminal = stdout ist kein Terminal. Programme benutzen `stile pending --json`

@@ -160,3 +160,115 @@ cli-too-late = too late: the connection was given up, and no code was used. Conn
 cli-not-pending = no challenge { $id } of yours is pending; it may be over. `stile pending` lists them
 cli-nothing-pending = nothing is pending
 cli-several-pending = several are pending. Name one, as in `stile { $command } { $id }`
+
+## What the agent and the bus refuse. In English these are their very words.
+
+refused-no-challenge = no such challenge of yours; `stile pending` lists them
+refused-no-grant = no such grant of yours; `stile grants` lists them
+refused-no-realm = no rule asks you for proof in this realm; `stile realms` lists yours
+refused-not-beforehand = the rules of this realm ask each program or connection by itself; `stile run -- COMMAND` asks for one program
+refused-not-enrolled = you have no authenticator enrolled; run `stile enroll`
+refused-enrolled = uid { $uid } is enrolled already; `stile factor add` adds a device, and an administrator replaces a lost one with `stile enroll --user { $uid }`
+refused-needs-code = this needs a code of a factor that you have
+refused-wrong-wait = wrong code; the next try has to wait
+refused-wrong-one = wrong code; 1 try left
+refused-wrong = wrong code; { $number } tries left
+refused-throttled = too many wrong codes; the next try is looked at in { $seconds } s
+refused-no-factor = { $factor } can't be used here; `stile pending --json` and `stile factor list` show what can
+refused-not-taken = { $factor } doesn't help here: the rule asks for { $proof }
+refused-no-conversation = no such conversation of yours; begin again
+refused-no-recovery = you have no recovery codes left that count here; `stile factor list` shows what you have
+refused-locked = you are locked out after too many wrong codes; ask an administrator
+refused-no-enrollment = no enrollment is waiting to be confirmed; run `stile enroll` again
+refused-not-permitted = only an administrator may do this
+refused-busy = too many requests at once; try again in a moment
+refused-storage = nothing can be granted now: { $why }
+refused-kernel = the kernel refused: { $why }
+refused-no-emergency = there is no such endpoint that you may reach in an emergency; `stile break-glass` lists yours
+refused-emergencies = that is as often as you may in 24 hours ({ $number }); the next one is possible in { $seconds } s
+refused-reason = a reason is asked for ({ $what }); `--reason` gives one
+refused-no-agent = stiled isn't running. Start it with `systemctl start stiled`
+refused-no-answer = stiled didn't answer: { $why }. See `systemctl status stiled`
+refused-stopping = stiled is about to end; try again in a moment
+
+## Enrolling an authenticator app
+
+enroll-scan = Scan this with your authenticator app
+enroll-type = or type this secret (time based, TOTP):
+enroll-confirm = Type the code that the app shows, within { $time }, to confirm it.
+enroll-counts = This secret counts once you have confirmed it.
+enroll-replaces = You are enrolled already. Once confirmed, this secret replaces the other one.
+enroll-replaces-of = Once confirmed, this secret replaces any other that { $user } has.
+enroll-device-replaces = Once confirmed, this device takes the place of all others.
+enroll-device-counts = This device counts once you have confirmed it.
+enroll-clock = Is this computer's clock right?
+enroll-done = enrolled: { $user }
+enroll-clear = The secret is still on this screen: clear it before others see it.
+# $why is one of the following, or that is no code.
+enroll-not = { $why }, so the secret doesn't count. Run `stile enroll` again
+enroll-none = no code was given
+enroll-late = too late
+enroll-more = the agent asks for more
+
+## stile top. Keys stay as they are; so do heads of columns no wider than these.
+
+top-all = all users
+top-own = your own
+top-keys = ? help  q quit
+top-help-pane = next pane
+top-help-choose = choose
+top-help-approve = approve, with a code
+top-help-deny = deny
+top-help-revoke = revoke one, all
+top-help-leave = leave a question
+top-help-help = this help
+top-help-quit = quit
+top-back = any key goes back
+top-code = code:
+top-send = Enter sends it, Esc leaves
+top-challenge = Challenge { $id }: { $time } left
+top-to = to { $endpoint }
+top-pending = Waiting for an answer
+top-grants = Grants
+top-recent = Last decisions
+top-no-pending = nothing is pending
+top-no-grants = no grant is live
+top-no-recent = nothing was decided yet
+top-over = that is over
+top-approved = { $number ->
+    [one] approved for { $time }, { $number } connection goes on
+   *[other] approved for { $time }, { $number } connections go on
+}
+top-only = only { $user } can answer that
+top-reason = a reason is asked for: run `stile approve { $id }`
+top-deny = Deny? y/n  { $program } to { $endpoint }
+top-revoke = { $number ->
+    [one] Revoke? y/n  { $endpoint }, { $number } connection
+   *[other] Revoke? y/n  { $endpoint }, { $number } connections
+}
+top-revoke-all = { $number ->
+    [one] Revoke all? y/n  { $number } grant
+   *[other] Revoke all? y/n  { $number } grants
+}
+top-revoke-everybody = { $number ->
+    [one] Revoke all? y/n  { $number } grant of everybody
+   *[other] Revoke all? y/n  { $number } grants of everybody
+}
+top-head-left = LEFT
+top-head-time = TIME
+top-head-user = USER
+top-head-endpoint = ENDPOINT
+top-head-destination = DESTINATION
+top-head-program = PROGRAM
+top-head-scope = SCOPE
+top-head-by = BY
+top-head-conns = CONNS
+top-head-rule = RULE
+top-head-outcome = OUTCOME
+top-head-why = WHY
+top-denied = denied
+top-revoked = { $number ->
+    [one] revoked: { $number } grant
+   *[other] revoked: { $number } grants
+}
+top-no-terminal = stdout is no terminal to draw on. Programs use `stile pending --json`

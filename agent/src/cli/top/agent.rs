@@ -2,16 +2,18 @@
 //! What the screen asks of the agent, and when.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::super::failure::Failure;
 use super::super::show::user_name;
-use super::super::text::count;
 use super::model::{Event, Order, Snapshot};
 use crate::bus::{AgentClient, ClientError, Heard, Watch};
 use crate::ids::Uid;
+use crate::texts::Texts;
+use crate::texts::Value::Number;
 
 /// How often the agent is asked without its word: what it doesn't say by itself is a refusal
 /// that asked nobody, and how many connections wait or are live.
@@ -146,7 +148,11 @@ async fn seen(client: &AgentClient) -> Result<Snapshot, ClientError> {
 }
 
 /// Does what the user has asked for; [`Order::Quit`] asks nothing of the agent.
-pub(super) async fn carry_out(client: Option<AgentClient>, order: Order) -> Option<Event> {
+pub(super) async fn carry_out(
+    client: Option<AgentClient>,
+    texts: Arc<Texts>,
+    order: Order,
+) -> Option<Event> {
     let connected = connected(client).await;
     Some(match order {
         Order::Quit => return None,
@@ -162,14 +168,14 @@ pub(super) async fn carry_out(client: Option<AgentClient>, order: Order) -> Opti
                 Ok(client) => client.deny(id).await,
                 Err(error) => Err(error),
             };
-            Event::Done(denied.map(|()| "denied".to_owned()).map_err(told))
+            Event::Done(denied.map(|()| texts.say("top-denied")).map_err(told))
         }
         Order::Revoke(which) => {
             let ended = match connected {
                 Ok(client) => client.revoke(which).await,
                 Err(error) => Err(error),
             };
-            let text = |ended| format!("revoked: {}", count(ended, "grant"));
+            let text = |ended: u32| texts.fill("top-revoked", &[("number", Number(ended.into()))]);
             Event::Done(ended.map(text).map_err(told))
         }
     })

@@ -11,6 +11,7 @@ mod view;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crossterm::event::{
     Event as Input, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
@@ -24,6 +25,7 @@ use tokio::time::sleep_until;
 use super::failure::{Exit, Failure};
 use crate::bus::AgentClient;
 use crate::ids::Uid;
+use crate::texts::Texts;
 use agent::{Looked, Looks, carry_out, look, seconds};
 use model::{Event, Key, Model, Order};
 use screen::Screen;
@@ -31,8 +33,9 @@ use view::{Look, draw};
 
 /// Runs the command, until it is left.
 pub(super) async fn run() -> Result<Exit, Failure> {
+    let texts = Arc::new(Texts::of_environment());
     if !Screen::is_there() {
-        let text = "stdout is no terminal to draw on. Programs use `stile pending --json`";
+        let text = texts.say("top-no-terminal");
         return Err(Failure::new(Exit::Usage, text));
     }
     let style = Look {
@@ -40,7 +43,7 @@ pub(super) async fn run() -> Result<Exit, Failure> {
         colours: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
     let mut screen = Screen::open().map_err(broken)?;
-    let mut model = Model::new(Uid(nix::unistd::geteuid().as_raw()));
+    let mut model = Model::new(Uid(nix::unistd::geteuid().as_raw()), Arc::clone(&texts));
     let mut keys = EventStream::new();
     let mut looks = Looks::new();
     let mut looking: JoinSet<Looked> = JoinSet::new();
@@ -79,7 +82,10 @@ pub(super) async fn run() -> Result<Exit, Failure> {
         };
         match event.and_then(|event| model.on(event)) {
             Some(Order::Quit) => return Ok(Exit::Ok),
-            Some(order) => drop(orders.spawn(carry_out(client.clone(), order))),
+            Some(order) => {
+                let texts = Arc::clone(&texts);
+                drop(orders.spawn(carry_out(client.clone(), texts, order)));
+            }
             None => {}
         }
     }

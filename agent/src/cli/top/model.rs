@@ -5,14 +5,16 @@
 mod keys;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::super::approve::{more, throttled, wrong};
-use super::super::text::{count, duration};
+use super::super::text::duration;
 use crate::ids::{ChallengeId, GrantId, Uid};
 use crate::service::{Answer, ChallengeView, DecisionView, GrantView};
 use crate::texts::Texts;
+use crate::texts::Value::{Number, Text};
 
 /// The longest code that is typed, in characters: what the agent takes.
 const MAX_CODE: usize = 64;
@@ -121,6 +123,8 @@ pub(super) struct Said {
 #[derive(Debug)]
 pub(super) struct Model {
     me: Uid,
+    /// In whose language it is.
+    pub(super) texts: Arc<Texts>,
     /// What was seen last; nothing if the agent can't be asked.
     pub(super) seen: Snapshot,
     /// False until the agent was asked once.
@@ -138,9 +142,10 @@ pub(super) struct Model {
 
 impl Model {
     /// Before anything was seen.
-    pub(super) fn new(me: Uid) -> Self {
+    pub(super) fn new(me: Uid, texts: Arc<Texts>) -> Self {
         Self {
             me,
+            texts,
             seen: Snapshot::default(),
             asked: false,
             trouble: None,
@@ -239,7 +244,8 @@ impl Model {
         };
         if !stands {
             self.mode = Mode::Watching;
-            self.say(Err("that is over".to_owned()));
+            let over = self.texts.say("top-over");
+            self.say(Err(over));
         }
     }
 
@@ -249,9 +255,9 @@ impl Model {
                 until_seconds,
                 released,
             }) => {
-                let goes = count(released, "connection");
-                let go = if released == 1 { "goes" } else { "go" };
-                let text = format!("approved for {}, {goes} {go} on", duration(until_seconds));
+                let time = duration(until_seconds);
+                let values = [("time", Text(&time)), ("number", Number(released.into()))];
+                let text = self.texts.fill("top-approved", &values);
                 return self.say(Ok(text));
             }
             Ok(Answer::Wrong { tries_left }) => {
@@ -263,10 +269,10 @@ impl Model {
                 {
                     self.mode = typing(view.clone());
                 }
-                wrong(&Texts::english(), tries_left)
+                wrong(&self.texts, tries_left)
             }
-            Ok(Answer::Throttled { retry_seconds }) => throttled(&Texts::english(), retry_seconds),
-            Ok(Answer::More { factors }) => more(&Texts::english(), &factors),
+            Ok(Answer::Throttled { retry_seconds }) => throttled(&self.texts, retry_seconds),
+            Ok(Answer::More { factors }) => more(&self.texts, &factors),
             Err(why) => why,
         };
         self.say(Err(text));

@@ -8,11 +8,14 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::super::table::{Cut, GAP, fit};
 use super::super::text::{duration, escape};
 use super::model::{Mode, Model, Pane};
 use crate::service::ChallengeView;
+use crate::texts::Value::Text;
+use crate::texts::{Texts, details, warning};
 use rows::{Row, Rows};
 
 /// From so many lines on there is room for the heads of columns and for all of a question.
@@ -38,15 +41,16 @@ impl Look {
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
-const HELP: [&str; 8] = [
-    "Tab        next pane",
-    "j k ↑ ↓    choose",
-    "a          approve, with a code",
-    "d          deny",
-    "r  R       revoke one, all",
-    "Esc        leave a question",
-    "?          this help",
-    "q Ctrl-C   quit",
+/// Keys, and the messages that say what they do.
+const HELP: [(&str, &str); 8] = [
+    ("Tab", "top-help-pane"),
+    ("j k ↑ ↓", "top-help-choose"),
+    ("a", "top-help-approve"),
+    ("d", "top-help-deny"),
+    ("r  R", "top-help-revoke"),
+    ("Esc", "top-help-leave"),
+    ("?", "top-help-help"),
+    ("q Ctrl-C", "top-help-quit"),
 ];
 
 /// Draws the state.
@@ -68,7 +72,8 @@ pub(super) fn draw(model: &Model, look: &Look, frame: &mut Frame<'_>) {
     };
     rest.height = above;
     if model.mode == Mode::Help {
-        for line in HELP {
+        for (keys, message) in HELP {
+            let line = format!("{keys:11}{}", model.texts.say(message));
             put(frame, &mut rest, Line::raw(line));
         }
     } else {
@@ -96,13 +101,13 @@ fn put<'line>(frame: &mut Frame<'_>, rest: &mut Rect, line: impl Into<Line<'line
 
 fn header(model: &Model, width: u16) -> Line<'static> {
     let whose = if model.sees_all() {
-        "all users"
+        "top-all"
     } else {
-        "your own"
+        "top-own"
     };
-    let left = format!("stile top  {whose}");
-    let right = "? help  q quit";
-    let blank = usize::from(width).saturating_sub(left.len() + right.len());
+    let left = format!("stile top  {}", model.texts.say(whose));
+    let right = model.texts.say("top-keys");
+    let blank = usize::from(width).saturating_sub(left.width() + right.width());
     Line::styled(format!("{left}{:blank$}{right}", ""), BOLD)
 }
 
@@ -122,22 +127,23 @@ fn bottom<'model>(model: &'model Model, look: &Look, area: Rect) -> Bottom<'mode
         cursor: None,
     };
     match &model.mode {
-        Mode::Help => one(Line::raw("any key goes back")),
+        Mode::Help => one(Line::raw(model.texts.say("top-back"))),
         Mode::Watching => one(said.unwrap_or_default()),
         Mode::Sure(_, question) => one(Line::styled(
             question.as_str(),
             look.colour(Color::Yellow).patch(BOLD),
         )),
         Mode::Code { challenge, typed } => {
-            let mut lines = question(challenge, area);
+            let mut lines = question(&model.texts, challenge, look, area);
             lines.extend(said);
-            let ask = "code: ";
+            let ask = format!("{} ", model.texts.say("top-code"));
             // How long it is may be seen, as on other prompts; what it is may not.
             let masked = "*".repeat(typed.chars().count());
-            let column = u16::try_from(ask.len() + masked.len()).unwrap_or(u16::MAX);
+            let column = u16::try_from(ask.width() + masked.len()).unwrap_or(u16::MAX);
             let mut line = vec![Span::styled(ask, BOLD), Span::raw(masked)];
             if area.height >= TALL {
-                line.push(Span::raw("    Enter sends it, Esc leaves"));
+                let send = model.texts.say("top-send");
+                line.push(Span::raw(format!("    {send}")));
             }
             lines.push(Line::from(line));
             Bottom {
@@ -149,39 +155,34 @@ fn bottom<'model>(model: &'model Model, look: &Look, area: Rect) -> Bottom<'mode
 }
 
 /// What a code is asked for.
-fn question(view: &ChallengeView, area: Rect) -> Vec<Line<'static>> {
+fn question(texts: &Texts, view: &ChallengeView, look: &Look, area: Rect) -> Vec<Line<'static>> {
     let width = usize::from(area.width);
-    let labelled = |label: &str, text: String, cut| {
-        let room = width.saturating_sub(label.len()).max(1);
-        Line::raw(format!("{label}{}", fit(&text, room, cut)))
-    };
+    let short = |text: &str, cut| Line::raw(fit(text, width.max(1), cut));
     if area.height < TALL {
+        let to = texts.fill("top-to", &[("endpoint", Text(&escape(&view.endpoint)))]);
         return vec![
-            labelled("", escape(&view.program), Cut::Front),
-            labelled("to ", escape(&view.endpoint), Cut::Back),
+            short(&escape(&view.program), Cut::Front),
+            short(&to, Cut::Back),
         ];
     }
-    let parent = format!("{}, started by {}", view.pid, escape(&view.parent));
-    let to = format!("{} ({})", escape(&view.endpoint), escape(&view.destination));
-    let gives = format!("{}, by rule {}", gives(view), escape(&view.rule));
-    let mut lines = vec![
-        Line::styled(
-            format!(
-                "Challenge {}: {} left",
-                view.id,
-                duration(view.seconds_left)
-            ),
-            BOLD,
-        ),
-        labelled("program  ", escape(&view.program), Cut::Front),
-        labelled("pid      ", parent, Cut::Back),
-        labelled("to       ", to, Cut::Back),
-    ];
-    if !view.reasons.is_empty() {
-        let because = escape(&view.reasons.join("; "));
-        lines.push(labelled("because  ", because, Cut::Back));
+    let (id, time) = (view.id.to_string(), duration(view.seconds_left));
+    let values = [("id", Text(&id)), ("time", Text(&time))];
+    let head = texts.fill("top-challenge", &values);
+    let mut lines = vec![Line::styled(fit(&head, width.max(1), Cut::Back), BOLD)];
+    lines
+        .extend(warning(texts, view).map(|text| {
+            Line::styled(fit(&text, width.max(1), Cut::Back), look.colour(Color::Red))
+        }));
+    let details = details(texts, view, None, &look.zone);
+    let columns = details.iter().map(|(label, _)| label.width()).max();
+    let columns = columns.unwrap_or_default();
+    // The number of the request and its end are in the head already.
+    let request = texts.say("label-request");
+    for (label, value) in details.iter().filter(|(label, _)| *label != request) {
+        let blank = columns.saturating_sub(label.width());
+        let line = format!("{label}{:blank$}  {value}", "");
+        lines.push(short(&line, Cut::Back));
     }
-    lines.push(labelled("gives    ", gives, Cut::Back));
     lines
 }
 
@@ -241,7 +242,7 @@ fn one_pane(
     let total = table.rows.len();
     let first = (chosen + 1).saturating_sub(room);
     let mark = if focused { '▸' } else { ' ' };
-    let name = title(pane);
+    let name = model.texts.say(title(pane));
     let count = if total > room {
         format!("{}-{} of {total}", first + 1, first + room)
     } else {
@@ -257,9 +258,9 @@ fn one_pane(
     );
     if total == 0 {
         let text = if model.asked && model.trouble.is_none() {
-            empty(pane)
+            model.texts.say(empty(pane))
         } else {
-            "?"
+            "?".to_owned()
         };
         put(frame, part, Line::raw(format!("  {text}")));
         return;
@@ -292,29 +293,19 @@ fn row_line(row: Row, is_chosen: bool) -> Line<'static> {
 
 fn title(pane: Pane) -> &'static str {
     match pane {
-        Pane::Pending => "Waiting for an answer",
-        Pane::Grants => "Grants",
-        Pane::Recent => "Last decisions",
+        Pane::Pending => "top-pending",
+        Pane::Grants => "top-grants",
+        Pane::Recent => "top-recent",
     }
 }
 
 fn empty(pane: Pane) -> &'static str {
     match pane {
-        Pane::Pending => "nothing is pending",
-        Pane::Grants => "no grant is live",
-        Pane::Recent => "nothing was decided yet",
+        Pane::Pending => "top-no-pending",
+        Pane::Grants => "top-no-grants",
+        Pane::Recent => "top-no-recent",
     }
 }
 
-/// What a code gives.
-fn gives(challenge: &ChallengeView) -> String {
-    let what = match challenge.scope.as_str() {
-        "socket" => "this connection".to_owned(),
-        _ => {
-            let endpoints = [&challenge.endpoint].into_iter().chain(&challenge.also);
-            let endpoints: Vec<_> = endpoints.map(|name| escape(name)).collect();
-            endpoints.join(", ")
-        }
-    };
-    format!("{what} for {}", duration(challenge.ttl_seconds))
-}
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a key does.
 
-use super::super::super::text::{count, escape};
+use super::super::super::text::escape;
 use super::{Key, MAX_CODE, Mode, Model, Order, Pane, typing};
 use crate::service::ChallengeView;
+use crate::texts::Value::{Number, Text};
 
 impl Model {
     pub(super) fn on_key(&mut self, key: Key) -> Option<Order> {
@@ -91,13 +92,15 @@ impl Model {
 
     fn approve(&mut self) {
         match self.chosen_challenge() {
-            None => self.say(Err("nothing is pending".to_owned())),
+            None => self.say(Err(self.texts.say("top-no-pending"))),
             Some(view) if view.uid != self.me => {
-                let text = format!("only {} can answer that", self.user(view.uid));
+                let user = self.user(view.uid);
+                let text = self.texts.fill("top-only", &[("user", Text(&user))]);
                 self.say(Err(text));
             }
             Some(view) if view.reason == "required" => {
-                let text = format!("a reason is asked for: run `stile approve {}`", view.id);
+                let id = view.id.to_string();
+                let text = self.texts.fill("top-reason", &[("id", Text(&id))]);
                 self.say(Err(text));
             }
             Some(view) => self.mode = typing(view.clone()),
@@ -106,33 +109,38 @@ impl Model {
 
     fn deny(&mut self) {
         let Some(view) = self.chosen_challenge() else {
-            return self.say(Err("nothing is pending".to_owned()));
+            return self.say(Err(self.texts.say("top-no-pending")));
         };
-        let what = format!("{} to {}", escape(&view.program), escape(&view.endpoint));
-        self.mode = Mode::Sure(Order::Deny(view.id), format!("Deny? y/n  {what}"));
+        let (program, endpoint) = (escape(&view.program), escape(&view.endpoint));
+        let values = [("program", Text(&program)), ("endpoint", Text(&endpoint))];
+        let text = self.texts.fill("top-deny", &values);
+        self.mode = Mode::Sure(Order::Deny(view.id), text);
     }
 
     fn revoke(&mut self) {
         let row = self.chosen(Pane::Grants);
         let Some(view) = row.and_then(|row| self.seen.grants.get(row)) else {
-            return self.say(Err("no grant is live".to_owned()));
+            return self.say(Err(self.texts.say("top-no-grants")));
         };
-        let what = format!(
-            "{}, {}",
-            escape(&view.endpoint),
-            count(view.connections, "connection")
-        );
-        self.mode = Mode::Sure(Order::Revoke(Some(view.id)), format!("Revoke? y/n  {what}"));
+        let endpoint = escape(&view.endpoint);
+        let number = Number(view.connections.into());
+        let values = [("endpoint", Text(&endpoint)), ("number", number)];
+        let text = self.texts.fill("top-revoke", &values);
+        self.mode = Mode::Sure(Order::Revoke(Some(view.id)), text);
     }
 
     fn revoke_all(&mut self) {
         let grants = u32::try_from(self.seen.grants.len()).unwrap_or(u32::MAX);
         if grants == 0 {
-            return self.say(Err("no grant is live".to_owned()));
+            return self.say(Err(self.texts.say("top-no-grants")));
         }
-        let whose = if self.sees_all() { " of everybody" } else { "" };
-        let what = format!("Revoke all? y/n  {}{whose}", count(grants, "grant"));
-        self.mode = Mode::Sure(Order::Revoke(None), what);
+        let message = match self.sees_all() {
+            true => "top-revoke-everybody",
+            false => "top-revoke-all",
+        };
+        let number = Number(grants.into());
+        let text = self.texts.fill(message, &[("number", number)]);
+        self.mode = Mode::Sure(Order::Revoke(None), text);
     }
 
     fn chosen_challenge(&self) -> Option<&ChallengeView> {

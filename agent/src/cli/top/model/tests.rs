@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::sync::Arc;
+
 use super::super::testing::{ALICE, BOB, challenge, decision, grant, seen};
 use super::*;
 
 fn watching(me: Uid, snapshot: Snapshot) -> Model {
-    let mut model = Model::new(me);
+    let mut model = Model::new(me, Arc::new(Texts::english()));
     assert_eq!(model.on(Event::Seen(snapshot)), None);
     model
 }

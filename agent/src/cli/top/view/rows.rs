@@ -28,7 +28,11 @@ pub(super) struct Rows {
 /// The rows of this pane on a screen of this width.
 pub(super) fn of(model: &Model, look: &Look, pane: Pane, width: usize) -> Rows {
     let wide = width >= WIDE;
-    let mut table = Table::new(&heads(model, pane, wide));
+    let heads = heads(model, pane, wide).into_iter();
+    let heads: Vec<_> = heads
+        .map(|(message, cut)| (model.texts.say(message), cut))
+        .collect();
+    let mut table = Table::new(&heads);
     let mut styles = Vec::new();
     match pane {
         Pane::Pending => {
@@ -92,36 +96,43 @@ pub(super) fn of(model: &Model, look: &Look, pane: Pane, width: usize) -> Rows {
     }
 }
 
+/// The messages of the heads of columns, and where a column may be cut.
 fn heads(model: &Model, pane: Pane, wide: bool) -> Vec<(&'static str, Cut)> {
     let first = match pane {
-        Pane::Pending | Pane::Grants => "LEFT",
-        Pane::Recent => "TIME",
+        Pane::Pending | Pane::Grants => "top-head-left",
+        Pane::Recent => "top-head-time",
     };
     let mut heads = vec![(first, Cut::Never)];
-    heads.extend(model.sees_all().then_some(("USER", Cut::Back)));
+    heads.extend(model.sees_all().then_some(("top-head-user", Cut::Back)));
     match pane {
         Pane::Pending => {
-            heads.push(("ENDPOINT", Cut::Back));
-            heads.extend(wide.then_some(("DESTINATION", Cut::Back)));
-            heads.push(("PROGRAM", Cut::Front));
+            heads.push(("top-head-endpoint", Cut::Back));
+            heads.extend(wide.then_some(("top-head-destination", Cut::Back)));
+            heads.push(("top-head-program", Cut::Front));
         }
         Pane::Grants => {
-            heads.extend([("ENDPOINT", Cut::Back), ("SCOPE", Cut::Back)]);
+            heads.extend([
+                ("top-head-endpoint", Cut::Back),
+                ("top-head-scope", Cut::Back),
+            ]);
             if wide {
                 heads.extend([
-                    ("BY", Cut::Back),
-                    ("CONNS", Cut::Never),
-                    ("RULE", Cut::Back),
+                    ("top-head-by", Cut::Back),
+                    ("top-head-conns", Cut::Never),
+                    ("top-head-rule", Cut::Back),
                 ]);
             }
         }
         Pane::Recent => {
-            heads.extend([("OUTCOME", Cut::Back), ("ENDPOINT", Cut::Back)]);
+            heads.extend([
+                ("top-head-outcome", Cut::Back),
+                ("top-head-endpoint", Cut::Back),
+            ]);
             if wide {
                 heads.extend([
-                    ("DESTINATION", Cut::Back),
-                    ("PROGRAM", Cut::Front),
-                    ("WHY", Cut::Back),
+                    ("top-head-destination", Cut::Back),
+                    ("top-head-program", Cut::Front),
+                    ("top-head-why", Cut::Back),
                 ]);
             }
         }

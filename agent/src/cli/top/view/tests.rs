@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -9,6 +11,7 @@ use super::super::model::{Event, Key, Snapshot};
 use super::super::testing::{ALICE, BOB, challenge, decision, grant, seen};
 use super::*;
 use crate::ids::Uid;
+use crate::texts::Texts;
 
 /// The documentation, with a picture.
 const PAGE: &str = include_str!("../../../../../docs/top.md");
@@ -72,7 +75,7 @@ fn usual() -> Snapshot {
 }
 
 fn model(me: Uid, snapshot: Snapshot) -> Model {
-    let mut model = Model::new(me);
+    let mut model = Model::new(me, Arc::new(Texts::english()));
     model.on(Event::Seen(snapshot));
     model
 }
@@ -96,19 +99,41 @@ fn a_code_is_asked_for_below_what_it_is_for_and_is_not_shown() {
     let mut model = model(ALICE, usual());
     types(&mut model, "a123456");
     let shown = picture(&model, 80, 24);
-    let asked: Vec<_> = shown.lines().skip(18).collect();
+    let asked: Vec<_> = shown.lines().skip(16).collect();
     assert_eq!(
         asked,
         [
             "Challenge 7: 58s left",
-            "program  /usr/bin/psql",
-            "pid      4242, started by bash on pts/3",
-            "to       prod-db (10.20.0.1:5432)",
-            "gives    prod-db for 15m, by rule dba step-up",
+            "Destination   10.20.0.1:5432",
+            "Program       /usr/bin/psql (pid 4242)",
+            "Started by    bash on pts/3",
+            "Rule          dba step-up",
+            "A code gives  prod-db for 15 minutes, all your programs",
+            "Waiting       1 connection",
             "code: ******    Enter sends it, Esc leaves",
         ],
         "\n{shown}"
     );
+}
+
+#[test]
+fn the_screen_speaks_the_language_of_its_person() {
+    let mut model = Model::new(ALICE, Arc::new(crate::texts::german()));
+    model.on(Event::Seen(usual()));
+    let shown = picture(&model, 80, 24);
+    for text in [
+        "Ihre eigenen",
+        "? Hilfe",
+        "Warten auf Antwort (2)",
+        "NOCH",
+        "GRUND",
+    ] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    types(&mut model, "a");
+    let shown = picture(&model, 80, 24);
+    assert!(shown.contains("Anfrage 7: noch 58s"), "{shown}");
+    assert!(shown.contains("bash auf pts/3"), "{shown}");
 }
 
 #[test]
