@@ -27,14 +27,7 @@ struct Asked {
 
 /// `None`, having said so, where it can't run.
 fn asked_by(pinentry: &str, desktop_name: &str, more: &[(&str, &str)]) -> Option<Asked> {
-    if let Some(program) = missing(&[
-        pinentry,
-        "Xvfb",
-        "dbus-daemon",
-        "openbox",
-        "xdotool",
-        "import",
-    ]) {
+    if let Some(program) = missing(&[pinentry]) {
         cannot_run(&format!("there is no {program}"));
         return None;
     }
@@ -236,6 +229,21 @@ fn nobody_else_is_asked() {
     asked.desktop.wait_for_no_window(DIALOG);
     bobs.still_waits();
     assert_eq!(asked.host.pending(BOB).len(), 1);
+}
+
+#[test]
+fn nobody_else_sees_the_dialog_or_types_into_it() {
+    let Some(asked) = asked() else { return };
+    let client = asked.host.connect(ALICE);
+    asked.desktop.wait_for_window(DIALOG);
+    for (user, can) in [(BOB, false), (ALICE, true)] {
+        let mut command = asked.host.as_user(user, "/usr/bin/xdotool");
+        command.envs(asked.desktop.variables(&[]));
+        command.args(["search", "--onlyvisible", "--name", DIALOG]);
+        let output = Running::start(&mut command).output();
+        assert_eq!(output.status.success(), can, "{}: {output:?}", user.name);
+    }
+    client.still_waits();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The right person in the right place, as the real logind tells it.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::chown;
 
 use stile_tests::{
     ALICE, Authenticator, BOB, Desktop, Host, Machine, Shell, cannot_run, client_program, missing,
@@ -56,10 +58,7 @@ fn desk() -> Option<Desk> {
         cannot_run("there is no systemd-nspawn, or no pam_systemd");
         return None;
     };
-    let Some(desktop) = Desktop::of(&host, ALICE) else {
-        cannot_run("there is no X server to draw on");
-        return None;
-    };
+    let desktop = Desktop::of(&host, ALICE)?;
     let authenticator = host.enroll(ALICE);
     Some(Desk {
         machine,
@@ -69,21 +68,22 @@ fn desk() -> Option<Desk> {
     })
 }
 
-/// What tells a program in the machine which desktop it is on.
-fn variables_of(desktop: &Desktop) -> Vec<String> {
-    let variables = desktop.variables(&[("XDG_CURRENT_DESKTOP", "KDE")]);
-    let needed = |name: &str| name == "DISPLAY" || name.starts_with("XDG_CURRENT");
-    let needed = variables.into_iter().filter(|(name, _)| needed(name));
-    needed
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
-}
-
 impl Desk {
+    /// What tells a program in the machine which desktop it is on, and lets it draw there.
+    fn variables_of(&self, desktop: &Desktop) -> String {
+        let variables: HashMap<_, _> = desktop.variables(&[]).into_iter().collect();
+        let display = &variables["DISPLAY"];
+        let key = format!("etc/Xauthority{display}");
+        let copy = self.machine.root().join(&key);
+        fs::copy(&variables["XAUTHORITY"], &copy).unwrap();
+        chown(copy, Some(ALICE.uid), Some(ALICE.uid)).unwrap();
+        format!("DISPLAY={display} XAUTHORITY=/{key} XDG_CURRENT_DESKTOP=KDE")
+    }
+
     /// Starts a prompter in a login of alice's, as a desktop's autostart does.
     fn prompter_in(&self, shell: &mut Shell, desktop: &Desktop) {
         let known = self.host.prompters(ALICE);
-        let variables = variables_of(desktop).join(" ");
+        let variables = self.variables_of(desktop);
         shell.types(&format!("env {variables} /usr/bin/stile-prompt &"));
         until("the prompter is there", || {
             (self.host.prompters(ALICE) == known + 1).then_some(())
@@ -99,7 +99,7 @@ impl Desk {
         );
         let units = self.machine.root().join("usr/lib/systemd/user");
         fs::copy(packaged, units.join(unit)).unwrap();
-        let variables = variables_of(&self.desktop).join(" ");
+        let variables = self.variables_of(&self.desktop);
         shell.types("systemctl --user daemon-reload");
         shell.types(&format!("systemctl --user set-environment {variables}"));
         shell.types(&format!("systemctl --user start {unit}"));

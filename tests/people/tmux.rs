@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where there is only a terminal: a popup over tmux, in which `stile approve` asks.
 
-use stile_tests::{ALICE, Host, Installed, cannot_run, missing};
+use stile_tests::{ALICE, Host, Installed, cannot_run, missing, screenshots};
 
 use super::{policy, prompts, step_up};
 
@@ -21,9 +21,8 @@ fn a_popup_asks_in_tmux_and_goes_when_it_is_answered() {
     let mut client = host.connect(ALICE);
     let seen = screen.shows("code:");
     assert!(seen.contains("wants to reach db"), "{seen}");
-    if let Some(folder) = std::env::var_os("STILE_SCREENSHOTS") {
-        let path = std::path::Path::new(&folder).join("tmux.txt");
-        std::fs::write(path, &seen).unwrap();
+    if let Some(folder) = screenshots() {
+        std::fs::write(folder.join("tmux.txt"), &seen).unwrap();
     }
     screen.types(&format!("{}\r", authenticator.fresh_code()));
     client.connected();

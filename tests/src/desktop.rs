@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A user's session with `stile-prompt` in it: a desktop on an X server of its own, or tmux.
+//! A user's desktop, on an X server of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::unistd::{Gid, Group, chown};
+use nix::sys::signal::Signal;
+use nix::unistd::chown;
 use tempfile::TempDir;
 
-use crate::host::{Host, TAKE_TERMINAL};
+use crate::host::Host;
 use crate::process::Running;
-use crate::pty::Terminal;
-use crate::sandbox::{self, User};
+use crate::sandbox::User;
+use crate::unavailable::cannot_run;
 use crate::wait::until;
-
-/// Shows a session the programs where packages put them, and the host's bus where a system has
-/// it: a prompter looks nowhere else.
-const INSTALL: &str = r#"
-mkdir -p /run/dbus && mount -t tmpfs -o mode=0755 tmpfs /run/dbus &&
-ln -s "$0" /run/dbus/system_bus_socket &&
-mount -t overlay -o "lowerdir=$1:/usr/bin" overlay /usr/bin &&
-shift && exec "$@""#;
 
 /// What a desktop is made of.
 const DESKTOP: [&str; 5] = ["Xvfb", "dbus-daemon", "openbox", "xdotool", "import"];
@@ -45,129 +38,46 @@ pub fn missing<'p>(programs: &[&'p str]) -> Option<&'p str> {
     programs.iter().copied().find(|name| !there(name))
 }
 
-/// The programs of stile as a package installs them: `stile-prompt` with the rights of its group.
-#[derive(Debug)]
-pub struct Installed {
-    dir: TempDir,
-}
-
-impl Installed {
-    /// Installs them.
-    #[must_use]
-    pub fn new() -> Self {
-        // The sandbox's own file system is mounted nosuid.
-        let dir = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir_in("/usr/lib")
-            .unwrap();
-        let group = Group::from_name("stile-prompt").unwrap().unwrap();
-        for (name, gid, mode) in [
-            ("stile", Gid::from_raw(0), 0o755),
-            ("stile-prompt", group.gid, 0o2755),
-        ] {
-            let path = dir.path().join(name);
-            fs::copy(sandbox::bin(name), &path).unwrap();
-            chown(&path, None, Some(gid)).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        }
-        Self { dir }
-    }
-
-    /// Where one of them is outside of the session.
-    #[must_use]
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-}
-
-impl Default for Installed {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Host {
-    /// A program of this user's in a session where stile is installed.
-    #[must_use]
-    pub fn in_session(&self, installed: &Installed, user: User, program: &str) -> Command {
-        let bus = self.bus().strip_prefix("unix:path=").unwrap();
-        let folder = installed.dir.path().to_str().unwrap();
-        let before = ["unshare", "--mount", "/bin/sh", "-c", INSTALL, bus, folder];
-        self.run_after(&before, user, Path::new(program))
-    }
-
-    /// The same with a controlling terminal.
-    pub(crate) fn in_session_on(
-        &self,
-        installed: &Installed,
-        user: User,
-        terminal: &Terminal,
-        program: &str,
-    ) -> Command {
-        let bus = self.bus().strip_prefix("unix:path=").unwrap();
-        let folder = installed.dir.path().to_str().unwrap();
-        let path = terminal.path().to_str().unwrap();
-        let install = ["unshare", "--mount", "/bin/sh", "-c", INSTALL, bus, folder];
-        let take = ["setsid", "/bin/sh", "-c", TAKE_TERMINAL, path];
-        let before: Vec<_> = install.into_iter().chain(take).collect();
-        self.run_after(&before, user, Path::new(program))
-    }
-
-    /// The prompter of this user's, once the agent knows it.
-    #[track_caller]
-    #[must_use]
-    pub fn prompter(
-        &self,
-        installed: &Installed,
-        user: User,
-        variables: &[(String, String)],
-    ) -> Running {
-        let known = self.prompters(user);
-        let mut command = self.in_session(installed, user, "/usr/bin/stile-prompt");
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let running = Running::new(&mut command);
-        until("the prompter is registered", || {
-            (self.prompters(user) > known).then_some(())
-        });
-        running
-    }
-
-    /// How many prompters this user has.
-    #[track_caller]
-    #[must_use]
-    pub fn prompters(&self, user: User) -> usize {
-        let said = self.stile(user, &["prompters", "--json"]);
-        said.succeeded().json().as_array().unwrap().len()
-    }
-}
-
 /// A desktop.
 #[derive(Debug)]
 pub struct Desktop {
     _manager: Running,
     _bus: Running,
-    _display: Running,
+    display: Running,
     home: TempDir,
     variables: Vec<(String, String)>,
 }
 
 impl Desktop {
-    /// Starts one for this user. `None` if something that it takes isn't installed.
+    /// Starts one for this user. `None`, having said so, where it can't run.
     #[must_use]
     pub fn of(host: &Host, user: User) -> Option<Self> {
-        if missing(&DESKTOP).is_some() {
-            return None;
+        let begun = Self::begin(host, user);
+        begun.inspect_err(|why| cannot_run(why)).ok()
+    }
+
+    /// Starts one for this user.
+    ///
+    /// # Errors
+    /// What it takes that isn't installed.
+    pub fn begin(host: &Host, user: User) -> Result<Self, String> {
+        if let Some(program) = missing(&DESKTOP) {
+            return Err(format!("there is no {program}"));
         }
         let home = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
         chown(home.path(), Some(user.uid.into()), Some(user.uid.into())).unwrap();
         let path = home.path().to_str().unwrap().to_owned();
+        let authority = home.path().join("Xauthority");
+        admit(&authority, user);
+        let authority = authority.to_str().unwrap().to_owned();
         let mut command = host.as_user(user, "/usr/bin/Xvfb");
         command
             .args(["-displayfd", "1", "-screen", "0", "1280x800x24"])
-            .args(["-nolisten", "tcp", "-ac", "-noreset"]);
+            .args(["-nolisten", "tcp", "-noreset", "-auth", &authority]);
         let (display, number) = first_line(&mut command);
         let mut variables = vec![
             ("DISPLAY".to_owned(), format!(":{number}")),
+            ("XAUTHORITY".to_owned(), authority),
             ("HOME".to_owned(), path.clone()),
             ("XDG_RUNTIME_DIR".to_owned(), path),
             ("LC_ALL".to_owned(), "C.UTF-8".to_owned()),
@@ -182,13 +92,19 @@ impl Desktop {
         let mut command = host.as_user(user, "/usr/bin/openbox");
         command.envs(variables.iter().cloned());
         let manager = Running::start(&mut command);
-        Some(Self {
+        Ok(Self {
             _manager: manager,
             _bus: bus,
-            _display: display,
+            display,
             home,
             variables,
         })
+    }
+
+    /// Ends the X server, and with it everything that is drawn.
+    pub fn crash(&mut self) {
+        self.display.signal(Signal::SIGKILL);
+        self.display.wait();
     }
 
     /// What programs of this desktop find in their environment, and this beside.
@@ -269,21 +185,20 @@ impl Desktop {
         self.xdotool(&["key", key]);
     }
 
-    /// Writes what is to be seen to NAME.png in the folder that `STILE_SCREENSHOTS` names.
+    /// Writes what is to be seen to NAME.png, for people ([`screenshots`]).
     pub fn screenshot(&self, name: &str) {
-        if let Some(folder) = std::env::var_os("STILE_SCREENSHOTS") {
-            let path = PathBuf::from(folder).join(format!("{name}.png"));
-            // A window is there before it is drawn.
-            until("something is drawn", || {
-                let mut import = self.tool("import");
-                let status = import.args(["-window", "root"]).arg(&path).status();
-                assert!(status.unwrap().success(), "no screenshot");
-                let mut identify = self.tool("identify");
-                let colours = identify.args(["-format", "%k"]).arg(&path).output();
-                let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
-                (colours.trim().parse::<u32>().unwrap() > 16).then_some(())
-            });
-        }
+        let Some(folder) = screenshots() else { return };
+        let path = folder.join(format!("{name}.png"));
+        // A window is there before it is drawn.
+        until("something is drawn", || {
+            let mut import = self.tool("import");
+            let status = import.args(["-window", "root"]).arg(&path).status();
+            assert!(status.unwrap().success(), "no screenshot");
+            let mut identify = self.tool("identify");
+            let colours = identify.args(["-format", "%k"]).arg(&path).output();
+            let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
+            (colours.trim().parse::<u32>().unwrap() > 16).then_some(())
+        });
     }
 
     /// A folder of the user's.
@@ -291,6 +206,38 @@ impl Desktop {
     pub fn home(&self) -> &Path {
         self.home.path()
     }
+}
+
+/// The folder for what people may want to look at, if `cargo xtask` has named one
+/// (`STILE_SCREENSHOTS`).
+#[must_use]
+pub fn screenshots() -> Option<PathBuf> {
+    std::env::var_os("STILE_SCREENSHOTS").map(PathBuf::from)
+}
+
+/// Writes a fresh key to an X server (Xsecurity(7)) where only this user and root can read it.
+fn admit(file: &Path, user: User) {
+    const KIND: &[u8] = b"MIT-MAGIC-COOKIE-1";
+    /// `FamilyWild` of `X11/Xauth.h`: at any address, as the address is empty.
+    const ANYWHERE: [u8; 2] = [0xff; 2];
+    const EMPTY: [u8; 2] = [0; 2];
+    let mut key = [0; 16];
+    let mut random = fs::File::open("/dev/urandom").unwrap();
+    random.read_exact(&mut key).unwrap();
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    // Family, address, number of the display, kind, key (Xau(3)); no number is any.
+    let entry = [
+        &ANYWHERE[..],
+        &EMPTY,
+        &EMPTY,
+        &length(KIND),
+        KIND,
+        &length(&key),
+        &key,
+    ];
+    fs::write(file, entry.concat()).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(file, Some(user.uid.into()), Some(user.uid.into())).unwrap();
 }
 
 /// Starts a program that says something once it is ready.

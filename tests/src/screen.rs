@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use nix::sys::termios::{Termios, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::desktop::Installed;
 use crate::host::Host;
+use crate::installed::Installed;
 use crate::process::Running;
 use crate::pty::Terminal;
 use crate::sandbox::{self, User};

@@ -117,6 +117,7 @@ impl EndToEnd {
         if let Some(resolved) = &self.resolved {
             command.env("STILE_TEST_RESOLVED", sandbox.path_inside(resolved));
         }
+        tell_screenshots(&self.target, &mut command);
         command
             // Each test starts a daemon, a bus and often a database: two at a time is what
             // two cores bear without timing out.
@@ -127,6 +128,18 @@ impl EndToEnd {
             .stdout(Stdio::piped());
         Ok(command)
     }
+}
+
+/// Tells a command where people look for what it shows: in `screenshots` in the target folder,
+/// unless the environment says another one. In a guest that folder may be read-only.
+pub(crate) fn tell_screenshots(target: &Path, command: &mut Command) {
+    const VARIABLE: &str = "STILE_SCREENSHOTS";
+    let folder = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| target.join("screenshots"));
+    match std::fs::create_dir_all(&folder) {
+        Ok(()) => command.env(VARIABLE, folder),
+        Err(_) => command.env_remove(VARIABLE),
+    };
 }
 
 /// Runs a `cargo test --no-run`, and returns its binaries by the name of their target.
