@@ -18,7 +18,14 @@ use crate::unavailable::cannot_run;
 use crate::wait::until;
 
 /// What a desktop is made of.
-const DESKTOP: [&str; 5] = ["Xvfb", "dbus-daemon", "openbox", "xdotool", "import"];
+const DESKTOP: [&str; 6] = [
+    "Xvfb",
+    "dbus-daemon",
+    "openbox",
+    "xdotool",
+    "display",
+    "import",
+];
 
 /// The name of the first program of these that isn't installed.
 #[must_use]
@@ -185,10 +192,11 @@ impl Desktop {
         self.xdotool(&["key", key]);
     }
 
-    /// Writes what is to be seen to NAME.png, for people ([`screenshots`]).
-    pub fn screenshot(&self, name: &str) {
-        let Some(folder) = screenshots() else { return };
-        let path = folder.join(format!("{name}.png"));
+    /// Writes what is to be seen to NAME.png, for people ([`screenshots`]), and returns where.
+    pub fn screenshot(&self, name: &str) -> Option<PathBuf> {
+        let path = screenshots()?.join(format!("{name}.png"));
+        // A desktop isn't black. Without this program this one is.
+        let _ = self.tool("xsetroot").args(["-solid", "#3b5975"]).status();
         // A window is there before it is drawn.
         until("something is drawn", || {
             let mut import = self.tool("import");
@@ -199,6 +207,7 @@ impl Desktop {
             let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
             (colours.trim().parse::<u32>().unwrap() > 16).then_some(())
         });
+        Some(path)
     }
 
     /// A folder of the user's.

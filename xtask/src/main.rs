@@ -35,6 +35,7 @@ Examples:
   cargo xtask kernels --all          on all of them, and write docs/kernels.md
   cargo xtask demo                   a database behind the gate, in tmux, for you to play
   cargo xtask demo --auto            the same by itself, checked and measured
+  cargo xtask demo --desktop         a dialog on a desktop, answered by xdotool; with pictures
 ";
 
 /// Development tasks of stile.

@@ -21,6 +21,11 @@ pub(crate) fn done(text: impl Display) {
     anstream::eprintln!("  {DONE}✓{DONE:#} {text}");
 }
 
+/// More of what was seen.
+pub(crate) fn more(text: impl Display) {
+    anstream::eprintln!("          {text}");
+}
+
 /// Something that the reader should know, but that doesn't end the task.
 pub(crate) fn note(text: impl Display) {
     anstream::eprintln!("  {NOTE}!{NOTE:#} {text}");

@@ -148,11 +148,12 @@ pub(crate) fn resolved(folder: &Path, consent: Consent) -> Option<PathBuf> {
 
 /// What people are asked on, and how they come there, with the packages that have it. All of
 /// these but the SSH server are there without starting anything.
-const DESKTOP: [(&str, &str); 15] = [
+const DESKTOP: [(&str, &str); 16] = [
     ("Xvfb", "xvfb"),
     ("openbox", "openbox"),
     ("xdotool", "xdotool"),
     ("import", "imagemagick"),
+    ("xsetroot", "x11-xserver-utils"),
     ("pinentry-qt", "pinentry-qt"),
     ("pinentry-gtk-2", "pinentry-gtk2"),
     ("/usr/libexec/gcr-prompter", "gcr"),

@@ -19,8 +19,9 @@ const MAX_VALUE: usize = 120;
 /// More details than a dialog has room for.
 const MAX_DETAILS: usize = 12;
 /// The widest line of a dialog, in characters. Not all of them wrap what has no spaces, and a
-/// window that is wider than the screen has its buttons beside it.
-const WIDTH: usize = 60;
+/// window that is wider than the screen has its buttons beside it. What the agent's own details
+/// have to say fits (56 columns, and a label).
+const WIDTH: usize = 72;
 /// What a line that goes on begins with, so that no value looks like another detail.
 const INDENT: &str = "    ";
 
@@ -217,7 +218,7 @@ pub(super) mod tests {
     #[test]
     fn a_long_line_is_broken_and_what_follows_looks_like_no_other_detail() {
         assert_eq!(wrapped(&"x".repeat(WIDTH)), "x".repeat(WIDTH));
-        let value = format!("Program: {} To: 127.0.0.1:5432", "x".repeat(45));
+        let value = format!("Program: {} To: 127.0.0.1:5432", "x".repeat(57));
         let lines = wrapped(&value);
         let lines: Vec<_> = lines.lines().collect();
         assert_eq!(lines[1], "    127.0.0.1:5432");

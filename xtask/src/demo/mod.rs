@@ -3,11 +3,13 @@
 //!
 //! This part runs outside: it sets up and opens the sandbox. [`stage`] builds the scene
 //! inside; [`auto`] plays it by itself and checks every step, [`tmux`] lets a person play.
+//! [`desktop`] plays another scene: the dialog of a desktop.
 
 mod audit_log;
 mod auto;
 mod burst;
 mod client;
+mod desktop;
 mod phone;
 mod stage;
 mod tmux;
@@ -28,6 +30,10 @@ pub(crate) struct Options {
     /// Play it without a person, check each step, and measure.
     #[arg(long)]
     auto: bool,
+    /// Play it on a desktop: a real dialog on an X server of its own, which xdotool types into.
+    /// Leaves pictures in target/screenshots.
+    #[arg(long, conflicts_with = "auto")]
+    desktop: bool,
     /// Install missing packages without asking.
     #[arg(long)]
     yes: bool,
@@ -81,6 +87,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let consent = Consent::new(options.yes);
     ebpf::build(&workspace, consent)?;
+    if options.desktop {
+        let programs = desktop::prepare(&workspace, consent)?;
+        needs_root(" --desktop")?;
+        return desktop::play(&workspace, &programs);
+    }
     say::step("building the agent (release)");
     let bin = workspace.build_agent(true)?;
     say::step("looking for what the demo needs");
@@ -89,13 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !options.auto {
         services::program("tmux", "tmux", consent)?;
     }
-    if !host::is_root() {
-        bail!(
-            "the demo needs root for its sandbox; everything is built now, so run \
-             `sudo -E env PATH=$PATH cargo xtask demo{}`",
-            if options.auto { " --auto" } else { "" }
-        );
-    }
+    needs_root(if options.auto { " --auto" } else { "" })?;
 
     let sandbox = Sandbox::new(workspace.target())?;
     let xtask = std::env::current_exe().context("could not find xtask itself")?;
@@ -131,6 +136,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn needs_root(options: &str) -> Result<()> {
+    if !host::is_root() {
+        bail!(
+            "the demo needs root for its sandbox; everything is built now, so run \
+             `sudo -E env PATH=$PATH cargo xtask demo{options}`"
+        );
+    }
+    Ok(())
 }
 
 /// Runs a part of the demo, inside.

@@ -14,8 +14,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use self::end_to_end::EndToEnd;
+pub(crate) use self::end_to_end::{EndToEnd, tell_screenshots};
 use self::suites::Suite;
+pub(crate) use self::suites::TESTS;
 pub(crate) use self::tally::Tally;
 use crate::host::{self, Consent};
 use crate::workspace::{self, Workspace};

@@ -10,7 +10,7 @@ use cargo_metadata::TargetKind;
 use crate::workspace::Workspace;
 
 /// The package with the end-to-end tests.
-pub(super) const TESTS: &str = "stile-tests";
+pub(crate) const TESTS: &str = "stile-tests";
 pub(super) const GATE: &str = "stile-gate";
 /// The package that measures. It isn't built by default, because the end-to-end tests aren't.
 const BENCH: &str = "stile-bench";
