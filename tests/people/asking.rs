@@ -6,62 +6,10 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use stile_tests::{
-    ALICE, Authenticator, BOB, Desktop, Host, Installed, ROOT, Running, cannot_run, measured,
-    missing, until,
-};
+use stile_tests::{ALICE, BOB, ROOT, Running, measured, until};
 
-use super::{policy, prompts, step_up};
-
-/// The title of the dialog's window.
-const DIALOG: &str = "stile";
-
-/// A desktop of alice's whose dialogs this pinentry shows, and her prompter on it.
-struct Asked {
-    host: Host,
-    installed: Installed,
-    desktop: Desktop,
-    authenticator: Authenticator,
-    prompter: Running,
-}
-
-/// `None`, having said so, where it can't run.
-fn asked_by(pinentry: &str, desktop_name: &str, more: &[(&str, &str)]) -> Option<Asked> {
-    if let Some(program) = missing(&[pinentry]) {
-        cannot_run(&format!("there is no {program}"));
-        return None;
-    }
-    let host = Host::builder()
-        .policy(&policy(&step_up(
-            "dba step-up",
-            "db",
-            "realm = \"prod\"\nttl = \"15m\"",
-        )))
-        .build();
-    let installed = Installed::new();
-    let desktop = Desktop::of(&host, ALICE)?;
-    let authenticator = host.enroll(ALICE);
-    let mut variables = vec![("XDG_CURRENT_DESKTOP", desktop_name)];
-    variables.extend(more);
-    let variables = desktop.variables(&variables);
-    let prompter = host.prompter(&installed, ALICE, &variables);
-    Some(Asked {
-        host,
-        installed,
-        desktop,
-        authenticator,
-        prompter,
-    })
-}
-
-fn asked() -> Option<Asked> {
-    asked_by("pinentry-qt", "KDE", &[])
-}
-
-fn type_code(asked: &Asked, code: &str) {
-    asked.desktop.types(code);
-    asked.desktop.presses("Return");
-}
+use super::prompts;
+use super::scene::{DIALOG, asked, asked_by};
 
 #[test]
 fn a_code_typed_into_the_dialog_lets_the_connection_go_on() {
@@ -73,10 +21,10 @@ fn a_code_typed_into_the_dialog_lets_the_connection_go_on() {
         "held to dialog: {} ms",
         begun.elapsed().as_millis()
     ));
-    asked.desktop.screenshot("dialog-qt");
+    asked.desktop.screenshot(DIALOG, "dialog-qt");
     let prompters = asked.host.stile(ALICE, &["prompters", "--json"]).json();
     assert_eq!(prompters[0]["showing"], 1);
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.types_a_code();
     client.connected();
     client.talks();
     asked.desktop.wait_for_no_window(DIALOG);
@@ -91,8 +39,8 @@ fn the_dialog_of_gtk_does_as_well() {
     };
     let client = asked.host.connect(ALICE);
     asked.desktop.wait_for_window(DIALOG);
-    asked.desktop.screenshot("dialog-gtk");
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.desktop.screenshot(DIALOG, "dialog-gtk");
+    asked.types_a_code();
     client.connected();
 }
 
@@ -105,7 +53,7 @@ fn a_german_is_asked_in_german() {
     assert_eq!(prompters[0]["language"], "de");
     let client = asked.host.connect(ALICE);
     asked.desktop.wait_for_window(DIALOG);
-    asked.desktop.screenshot("dialog-de");
+    asked.desktop.screenshot(DIALOG, "dialog-de");
     asked.desktop.presses("Escape");
     client.refused();
 }
@@ -127,16 +75,12 @@ fn a_wrong_code_is_asked_for_again_and_the_dialog_says_so() {
     let Some(asked) = asked() else { return };
     let client = asked.host.connect(ALICE);
     asked.desktop.wait_for_window(DIALOG);
-    let first = asked.desktop.process_of(DIALOG);
-    type_code(&asked, "000000");
-    until("another dialog", || {
-        let now = asked.desktop.process_of(DIALOG);
-        (now.is_some() && now != first).then_some(())
-    });
-    asked.desktop.wait_for_window(DIALOG);
-    asked.desktop.screenshot("dialog-wrong-code");
+    let first = asked.dialog();
+    asked.types("000000");
+    asked.wait_for_other_dialog(&first);
+    asked.desktop.screenshot(DIALOG, "dialog-wrong-code");
     client.still_waits();
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.types_a_code();
     client.connected();
 }
 
@@ -174,7 +118,7 @@ fn twenty_programs_at_once_are_one_dialog() {
     let clients: Vec<_> = (0..20).map(|_| asked.host.connect(ALICE)).collect();
     asked.host.wait_for_waiting(ALICE, 20);
     asked.desktop.wait_for_window(DIALOG);
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.types_a_code();
     for client in clients {
         client.connected();
     }
@@ -197,7 +141,7 @@ fn a_prompter_that_is_killed_leaves_no_dialog_and_the_question_stands() {
     let variables = asked.desktop.variables(&[("XDG_CURRENT_DESKTOP", "KDE")]);
     let _next = asked.host.prompter(&asked.installed, ALICE, &variables);
     asked.desktop.wait_for_window(DIALOG);
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.types_a_code();
     client.connected();
 }
 
@@ -211,7 +155,7 @@ fn a_restarted_agent_asks_what_is_open_again() {
         (asked.host.prompters(ALICE) == 1).then_some(())
     });
     asked.desktop.wait_for_window(DIALOG);
-    type_code(&asked, &asked.authenticator.fresh_code());
+    asked.types_a_code();
     client.connected();
     asked.desktop.wait_for_no_window(DIALOG);
 }

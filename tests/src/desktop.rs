@@ -86,7 +86,9 @@ impl Desktop {
             ("DISPLAY".to_owned(), format!(":{number}")),
             ("XAUTHORITY".to_owned(), authority),
             ("HOME".to_owned(), path.clone()),
-            ("XDG_RUNTIME_DIR".to_owned(), path),
+            ("XDG_RUNTIME_DIR".to_owned(), path.clone()),
+            // None of another session.
+            ("TMUX_TMPDIR".to_owned(), path),
             ("LC_ALL".to_owned(), "C.UTF-8".to_owned()),
             ("NO_AT_BRIDGE".to_owned(), "1".to_owned()),
         ];
@@ -192,22 +194,31 @@ impl Desktop {
         self.xdotool(&["key", key]);
     }
 
-    /// Writes what is to be seen to NAME.png, for people ([`screenshots`]), and returns where.
-    pub fn screenshot(&self, name: &str) -> Option<PathBuf> {
+    /// Writes what is to be seen to NAME.png, for people ([`screenshots`]), and returns where. A
+    /// window with this title is among it.
+    pub fn screenshot(&self, title: &str, name: &str) -> Option<PathBuf> {
         let path = screenshots()?.join(format!("{name}.png"));
         // A desktop isn't black. Without this program this one is.
         let _ = self.tool("xsetroot").args(["-solid", "#3b5975"]).status();
-        // A window is there before it is drawn.
+        // A window is there, and takes keys, before it is drawn.
         until("something is drawn", || {
-            let mut import = self.tool("import");
-            let status = import.args(["-window", "root"]).arg(&path).status();
-            assert!(status.unwrap().success(), "no screenshot");
-            let mut identify = self.tool("identify");
-            let colours = identify.args(["-format", "%k"]).arg(&path).output();
-            let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
-            (colours.trim().parse::<u32>().unwrap() > 16).then_some(())
+            let window = self.windows(title).pop()?;
+            (self.picture(&window, &path)? > 16).then_some(())
         });
+        self.picture("root", &path).unwrap();
         Some(path)
+    }
+
+    /// Writes what a window shows to this file, and returns in how many colours. `None` if it is
+    /// gone.
+    fn picture(&self, window: &str, path: &Path) -> Option<u32> {
+        let mut import = self.tool("import");
+        import.args(["-window", window]).arg(path);
+        import.status().unwrap().success().then_some(())?;
+        let mut identify = self.tool("identify");
+        let colours = identify.args(["-format", "%k"]).arg(path).output();
+        let colours = String::from_utf8(colours.unwrap().stdout).unwrap();
+        Some(colours.trim().parse().unwrap())
     }
 
     /// A folder of the user's.

@@ -24,6 +24,7 @@ use super::prompters::{Prompter, Prompters, Seen};
 use super::proving::{Proving, Step};
 use super::wire::{AttemptDict, ChallengeDict, DeedDict, NewsDict};
 use crate::ids::{ChallengeId, Uid};
+use crate::policy::Factor;
 use crate::service::{Answer, Caller, ChallengeView, News, ProofFor, Refusal, Reply, Request};
 
 /// The interface of a prompter, and the object that has it.
@@ -358,17 +359,7 @@ impl Prompt {
                     Ok(Answer::Accepted { .. }) => return Shown::Over,
                     Err(over) => return over,
                 },
-                "denied" => {
-                    self.deny().await;
-                    return Shown::Over;
-                }
-                // Its own clock may have run out just before the agent's.
-                "silent" if Instant::now() + GRACE >= self.until => return Shown::Late,
-                "silent" => return Shown::Over,
-                _ => {
-                    let why = deed.why.clone().unwrap_or_default();
-                    return Shown::Unable(why.chars().take(200).collect());
-                }
+                _ => return self.not_answered(&deed).await,
             };
             attempt = AttemptDict {
                 wrong: Some(true),
@@ -398,17 +389,7 @@ impl Prompt {
                     Err(Refusal::Busy) => tokio::time::sleep(Duration::from_secs(1)).await,
                     Err(_) => return Err(Shown::Over),
                 },
-                "denied" => {
-                    self.deny().await;
-                    return Err(Shown::Over);
-                }
-                // Its own clock may have run out just before the agent's.
-                "silent" if Instant::now() + GRACE >= self.until => return Err(Shown::Late),
-                "silent" => return Err(Shown::Over),
-                _ => {
-                    let why = deed.why.clone().unwrap_or_default();
-                    return Err(Shown::Unable(why.chars().take(200).collect()));
-                }
+                _ => return Err(self.not_answered(&deed).await),
             }
         }
         Ok(())
@@ -422,6 +403,23 @@ impl Prompt {
             Request::Explain(caller, id, text, reply)
         })
         .await
+    }
+
+    /// What it means that the person has typed nothing.
+    async fn not_answered(&self, deed: &DeedDict) -> Shown {
+        match deed.outcome.as_str() {
+            "denied" => {
+                self.deny().await;
+                Shown::Over
+            }
+            // Its own clock may have run out just before the agent's.
+            "silent" if Instant::now() + GRACE >= self.until => Shown::Late,
+            "silent" => Shown::Over,
+            _ => {
+                let why = deed.why.as_deref().unwrap_or_default();
+                Shown::Unable(why.chars().take(200).collect())
+            }
+        }
     }
 
     /// True if a code is one of the answers.
@@ -442,11 +440,16 @@ impl Prompt {
     async fn converse_at(&mut self, prompter: &Prompter, seen: Seen) -> Shown {
         let caller = Caller::user(self.view.uid);
         let what = ProofFor::Challenge(self.view.id);
-        let factor = self.view.factors.first().and_then(|name| name.parse().ok());
-        let Some(factor) = factor else {
+        let named = self.view.factors.first();
+        let Some(factor) = named.and_then(|name| name.parse::<Factor>().ok()) else {
             return Shown::Over;
         };
-        let mut step = self.proving.begin(caller, what, factor).await;
+        let begin = || self.proving.begin(caller, what.clone(), factor.clone());
+        let mut attempt = AttemptDict {
+            screen: Some(seen.0),
+            ..AttemptDict::default()
+        };
+        let mut step = begin().await;
         loop {
             step = match step {
                 Ok(Step::Tell {
@@ -461,34 +464,18 @@ impl Prompt {
                 Ok(Step::Ask {
                     conversation, text, ..
                 }) => {
-                    let attempt = AttemptDict {
-                        screen: Some(seen.0),
-                        question: Some(text),
-                        ..AttemptDict::default()
-                    };
+                    attempt.question = Some(text);
                     let deed = match self.prompt(prompter, &attempt).await {
                         Ok(deed) => deed,
                         Err(error) => return Shown::Unable(error.to_string()),
                     };
-                    match deed.outcome.as_str() {
-                        "code" => {
-                            let text = deed.code.clone().unwrap_or_default();
-                            let answer = self.proving.respond(caller, conversation, text.into());
-                            answer.await
-                        }
-                        other => {
-                            let _ = self.proving.cancel(caller, conversation);
-                            match other {
-                                "denied" => self.deny().await,
-                                "silent" => {}
-                                _ => {
-                                    let why = deed.why.clone().unwrap_or_default();
-                                    return Shown::Unable(why.chars().take(200).collect());
-                                }
-                            }
-                            return Shown::Over;
-                        }
+                    if deed.outcome != "code" {
+                        let _ = self.proving.cancel(caller, conversation);
+                        return self.not_answered(&deed).await;
                     }
+                    let text = deed.code.clone().unwrap_or_default();
+                    let answer = self.proving.respond(caller, conversation, text.into());
+                    answer.await
                 }
                 Ok(Step::Over(Answer::More { factors })) if !factors.is_empty() => {
                     self.view.factors = factors;
@@ -496,7 +483,9 @@ impl Prompt {
                     return Box::pin(self.ask_at(prompter, seen)).await;
                 }
                 Ok(Step::Over(Answer::Wrong { tries_left })) if tries_left > 0 => {
-                    return Box::pin(self.ask_at(prompter, seen)).await;
+                    attempt.wrong = Some(true);
+                    attempt.tries_left = Some(tries_left);
+                    begin().await
                 }
                 Ok(Step::Over(_)) => return Shown::Over,
                 Err(refusal) => {

@@ -200,7 +200,9 @@ impl Prompter {
             true => self.session.without_screen(),
             false => self.session.clone(),
         };
-        let asks = attempt.question.as_deref().map(escape);
+        // "Password: ": a place that shows a colon has its own.
+        let asks = attempt.question.as_deref();
+        let asks = asks.map(|text| escape(text.trim_end().trim_end_matches(':')));
         let attempt = Attempt {
             wrong: attempt.wrong.unwrap_or(false),
             tries_left: attempt.tries_left.unwrap_or(0),

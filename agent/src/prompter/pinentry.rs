@@ -39,6 +39,9 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How often an empty field is asked for again.
 const MAX_BLANK: usize = 8;
 
+/// Labels a field whose question stands above it.
+const BELOW: &str = ">";
+
 /// `GPG_ERR_TIMEOUT`, `GPG_ERR_CANCELED`, `GPG_ERR_NOT_CONFIRMED` and
 /// `GPG_ERR_FULLY_CANCELED` (libgpg-error, err-codes.h).
 const TIMED_OUT: u32 = 62;
@@ -135,11 +138,17 @@ impl Pinentry {
         let facts = question.facts();
         let (description, prompt) = if self.flavour() == GNOME3 {
             // This one shows the prompt as the headline, and labels the field itself.
-            let description = format!("{facts}\n\n{}", question.prompt);
+            let description = format!("{facts}\n\n{}", question.takes());
             (description, question.headline())
         } else {
             let description = format!("{}\n\n{facts}", question.headline());
-            (description, format!("{}:", question.prompt))
+            match question.label() {
+                Some(label) => (description, format!("{label}:")),
+                None => (
+                    format!("{description}\n\n{}", question.takes()),
+                    BELOW.to_owned(),
+                ),
+            }
         };
         settings.extend([
             ("SETTITLE", question.title.clone()),

@@ -40,7 +40,7 @@ pub struct Question {
     pub warning: Option<String>,
     /// What was wrong with the code before, as `Wrong code. 2 tries left.`
     pub error: Option<String>,
-    /// What the field takes, as `6-digit code`.
+    /// What the field takes, as `6-digit code`; or what a service of PAM asks.
     pub prompt: String,
     /// Label of the button that sends the code.
     pub approve: String,
@@ -67,7 +67,7 @@ impl Question {
                 .collect(),
             warning: self.warning.as_ref().map(|text| line(text, MAX_LINE)),
             error: self.error.as_ref().map(|text| line(text, MAX_LINE)),
-            prompt: line(&self.prompt, MAX_LABEL),
+            prompt: line(&self.prompt, MAX_LINE),
             approve: line(&self.approve, MAX_LABEL),
             deny: line(&self.deny, MAX_LABEL),
             deadline: self.deadline,
@@ -91,6 +91,20 @@ impl Question {
     #[must_use]
     pub(super) fn headline(&self) -> String {
         wrapped(&self.heading)
+    }
+
+    /// The label of the field, if what it takes is said in so few words. A service of PAM may have
+    /// more to say.
+    #[must_use]
+    pub(super) fn label(&self) -> Option<&str> {
+        let fits = self.prompt.chars().nth(MAX_LABEL).is_none();
+        fits.then_some(self.prompt.as_str())
+    }
+
+    /// What the field takes, in lines that are not too wide.
+    #[must_use]
+    pub(super) fn takes(&self) -> String {
+        wrapped(&self.prompt)
     }
 
     /// How long there is to answer, from now.

@@ -132,7 +132,7 @@ fn lacks(why: &str) -> ExitCode {
 
 /// Keeps a picture, and says where.
 fn show(screen: &Desktop, name: &str) {
-    if let Some(path) = screen.screenshot(name) {
+    if let Some(path) = screen.screenshot(DIALOG, name) {
         tell(format!("  {}", path.display()));
     }
 }

@@ -2,6 +2,7 @@
 //! Fake pinentries stand in only for faults, and to see what is said to one. Real dialogs are
 //! driven elsewhere.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::children::tests::script;
@@ -185,6 +186,21 @@ async fn gnomes_flavour_gets_the_question_as_its_headline() {
     let pinentry = fake(dir.path(), GNOME3, POLITE);
     let settings = pinentry.settings(&question(PATIENCE));
     assert!(settings.contains(&("SETPROMPT", "psql wants to reach prod-db".into())));
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_long_for_a_label_stands_above_its_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let pinentry = fake(dir.path(), "pinentry-qt", POLITE);
+    let mut asked = question(PATIENCE);
+    asked.prompt =
+        "Enter the code of eight digits that was sent to the phone whose number ends with 42"
+            .into();
+    let settings: HashMap<_, _> = pinentry.settings(&asked.bounded()).into_iter().collect();
+    let said = &settings["SETDESC"];
+    let end = "\n\nEnter the code of eight digits that was sent to the phone whose number\n    ends with 42";
+    assert!(said.ends_with(end), "{said}");
+    assert_eq!(settings["SETPROMPT"], BELOW);
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ impl Prompt {
 
     async fn show(&self, question: &Question, exchange: &Exchange) -> zbus::Result<()> {
         // It labels the field itself, or not at all.
-        let description = format!("{}\n\n{}", question.facts(), question.prompt);
+        let description = format!("{}\n\n{}", question.facts(), question.takes());
         let text = |text: &str| Variant::from(text.to_owned());
         let properties = HashMap::from([
             ("title", text(&question.title)),

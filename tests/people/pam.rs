@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the real libpam asks, asked in dialogs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use stile_tests::{ALICE, Host, cannot_run, program};
+
+use super::dunst::Dunst;
+use super::scene::{Asked, DIALOG, asked_at};
+use super::{policy, prompts, step_up};
+
+const FOLDERS: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+];
+/// What alice's service says, before it asks for a password as `pam_matrix` does.
+const TELLS: &str = "This is no password of yours elsewhere.";
+
+/// The module that asks for a password in a file. `None`, having said so, where there is none.
+fn matrix() -> Option<PathBuf> {
+    let module = |folder: &&str| Path::new(folder).join("pam_wrapper/pam_matrix.so");
+    let found = FOLDERS.iter().map(module).find(|path| path.exists());
+    if found.is_none() {
+        cannot_run("libpam-wrapper isn't installed");
+    }
+    found
+}
+
+/// Where alice answers what a service of PAM asks, in the dialog that this program shows.
+fn asked(number: u32, program: &str, desktop: &str) -> Option<Asked> {
+    let matrix = matrix()?;
+    let service = format!("stile-people-{number}");
+    let passwords = Path::new("/etc").join(format!("{service}-passwords"));
+    fs::write(&passwords, format!("alice:sesame:{service}\n")).unwrap();
+    let asks = format!("{} passdb={}", matrix.display(), passwords.display());
+    let file = Path::new("/etc/pam.d").join(&service);
+    let lines = format!(
+        "auth optional pam_echo.so {TELLS}\nauth required {asks}\naccount required {asks}\n"
+    );
+    fs::write(&file, lines).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    asked_at(host(&service), program, desktop, &[])
+}
+
+fn host(service: &str) -> Host {
+    let factors = format!("factors = [\"pam:{service}\"]");
+    let rule = step_up("dba step-up", "db", &factors);
+    let helper = program("stile-pam");
+    let settings = format!("pam_helper = {helper:?}\n\n[[pam]]\nservice = {service:?}\n");
+    let host = Host::builder().policy(&policy(&rule)).settings(&settings);
+    host.build()
+}
+
+/// The outcomes of what was judged, from first to last.
+fn outcomes(host: &Host) -> Vec<String> {
+    let records = host.audit().records();
+    let judged = records.of("factor").into_iter();
+    judged
+        .map(|record| record["outcome"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Asks, is answered wrongly, asks again and is answered.
+fn answers_what_pam_asks(asked: &Asked, picture: &str) {
+    let mut client = asked.host.connect(ALICE);
+    asked.desktop.wait_for_window(DIALOG);
+    asked.desktop.screenshot(DIALOG, picture);
+    let first = asked.dialog();
+    asked.types("wrong");
+    asked.wait_for_other_dialog(&first);
+    asked
+        .desktop
+        .screenshot(DIALOG, &format!("{picture}-wrong"));
+    client.still_waits();
+    asked.types("sesame");
+    client.connected();
+    client.talks();
+    asked.desktop.wait_for_no_window(DIALOG);
+    assert_eq!(prompts(&asked.host, ALICE), 1);
+    assert_eq!(outcomes(&asked.host), ["wrong", "accepted"]);
+    assert!(!asked.host.log().contains("sesame"));
+}
+
+#[test]
+fn what_pam_asks_is_asked_in_the_dialog_and_what_it_says_is_told() {
+    let Some(asked) = asked(1, "pinentry-qt", "KDE") else {
+        return;
+    };
+    let Some(dunst) = Dunst::start(&asked.host, &asked.desktop) else {
+        return;
+    };
+    answers_what_pam_asks(&asked, "dialog-pam");
+    // dunst shows the same text once, however often it comes.
+    assert_eq!(dunst.closed(), [("db".to_owned(), TELLS.to_owned())]);
+}
+
+#[test]
+fn gnomes_dialog_asks_what_pam_asks() {
+    let Some(asked) = asked(2, "gcr-prompter", "GNOME") else {
+        return;
+    };
+    answers_what_pam_asks(&asked, "dialog-pam-gnome");
+}
+
+#[test]
+fn escape_refuses_instead_of_answering_pam() {
+    let Some(asked) = asked(3, "pinentry-qt", "KDE") else {
+        return;
+    };
+    let client = asked.host.connect(ALICE);
+    asked.desktop.wait_for_window(DIALOG);
+    asked.desktop.presses("Escape");
+    client.refused();
+    asked.desktop.wait_for_no_window(DIALOG);
+    assert!(outcomes(&asked.host).is_empty());
+    let records = asked.host.audit().wait_for("challenge-ended", 1);
+    assert_eq!(records.the("challenge-ended")["outcome"], "denied");
+}
