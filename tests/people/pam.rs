@@ -95,7 +95,7 @@ fn what_pam_asks_is_asked_in_the_dialog_and_what_it_says_is_told() {
     };
     answers_what_pam_asks(&asked, "dialog-pam");
     // dunst shows the same text once, however often it comes.
-    assert_eq!(dunst.closed(), [("db".to_owned(), TELLS.to_owned())]);
+    assert_eq!(dunst.closed(), [("stile: db".to_owned(), TELLS.to_owned())]);
 }
 
 #[test]

@@ -147,18 +147,16 @@ impl Prompter {
             return Ok(());
         };
         let endpoint = escape(news.endpoint.as_deref().unwrap_or_default());
-        let (summary, body) = match news.kind.as_str() {
-            "told" => (endpoint, escape(news.text.as_deref().unwrap_or_default())),
-            kind @ ("not-enrolled" | "expired") => {
-                let endpoint = [("endpoint", Value::Text(&endpoint))];
-                let what = format!("{kind}-what");
-                (self.texts.fill(kind, &endpoint), self.texts.say(&what))
-            }
+        let kind = news.kind.as_str();
+        let body = match kind {
+            "told" => escape(news.text.as_deref().unwrap_or_default()),
+            "not-enrolled" | "expired" => self.texts.say(&format!("{kind}-what")),
             // News of a newer agent.
             _ => return Ok(()),
         };
+        let endpoint = [("endpoint", Value::Text(&endpoint))];
         let note = Note {
-            summary,
+            summary: self.texts.fill(kind, &endpoint),
             body,
             urgency: Urgency::Normal,
             deny: None,

@@ -55,7 +55,7 @@ pub fn question(texts: &Texts, challenge: &ChallengeView, attempt: Attempt) -> Q
         heading: heading(texts, challenge),
         details: details(texts, challenge, None, &TimeZone::system()),
         warning: warning(texts, challenge),
-        error: error(texts, attempt),
+        error: error(texts, takes_codes(challenge), attempt),
         prompt,
         approve: texts.say(if attempt.reason { "next" } else { "approve" }),
         deny: texts.say("deny"),
@@ -75,6 +75,12 @@ pub(crate) fn reason_label(texts: &Texts, reason: &ReasonView) -> String {
     let pattern = start(&reason.pattern, VALUE);
     let values = [("name", Text(&name)), ("pattern", Text(&pattern))];
     texts.fill(message, &values)
+}
+
+/// False if only a service of PAM will do, which may ask for anything.
+fn takes_codes(challenge: &ChallengeView) -> bool {
+    let mut factors = challenge.factors.iter();
+    challenge.factors.is_empty() || factors.any(|factor| !factor.starts_with("pam:"))
 }
 
 /// `psql wants to reach prod-db`.
@@ -111,12 +117,16 @@ pub(crate) fn details(
     let reasons = all_spoken(texts, &challenge.reasons);
     let because = (!reasons.is_empty()).then_some(reasons);
     let waiting = [("number", Number(challenge.waiting.into()))];
+    let label_gives = match takes_codes(challenge) {
+        true => "label-gives",
+        false => "label-answer-gives",
+    };
     let details = [
         ("label-destination", Some(challenge.destination.clone())),
         ("label-program", Some(program(texts, challenge))),
         ("label-origin", Some(origin(texts, challenge))),
         ("label-rule", Some(challenge.rule.clone())),
-        ("label-gives", Some(gives(texts, challenge))),
+        (label_gives, Some(gives(texts, challenge))),
         ("label-also", also),
         ("label-reasons", because),
         ("label-request", Some(request(texts, challenge, left, zone))),
@@ -221,7 +231,7 @@ fn request(texts: &Texts, challenge: &ChallengeView, left: Option<u64>, zone: &T
     }
 }
 
-fn error(texts: &Texts, attempt: Attempt) -> Option<String> {
+fn error(texts: &Texts, codes: bool, attempt: Attempt) -> Option<String> {
     if attempt.retry_seconds > 0 {
         let time = texts.span(attempt.retry_seconds);
         return Some(texts.fill("error-wait", &[("time", Text(&time))]));
@@ -230,5 +240,10 @@ fn error(texts: &Texts, attempt: Attempt) -> Option<String> {
         return attempt.wrong.then(|| texts.say("error-reason"));
     }
     let tries = [("number", Number(attempt.tries_left.into()))];
-    attempt.wrong.then(|| texts.fill("error-wrong", &tries))
+    let message = if codes {
+        "error-wrong"
+    } else {
+        "error-wrong-answer"
+    };
+    attempt.wrong.then(|| texts.fill(message, &tries))
 }

@@ -31,6 +31,7 @@ label-program = Programm
 label-origin = Gestartet von
 label-rule = Regel
 label-gives = Der Code erlaubt
+label-answer-gives = Die Antwort erlaubt
 label-also = Öffnet auch
 label-reasons = Grund der Frage
 label-request = Anfrage
@@ -66,6 +67,11 @@ error-wrong = { $number ->
     [0] Falscher Code. Vorerst kein weiterer Versuch.
     [one] Falscher Code. Noch { $number } Versuch.
    *[other] Falscher Code. Noch { $number } Versuche.
+}
+error-wrong-answer = { $number ->
+    [0] Falsche Antwort. Vorerst kein weiterer Versuch.
+    [one] Falsche Antwort. Noch { $number } Versuch.
+   *[other] Falsche Antwort. Noch { $number } Versuche.
 }
 error-wait = Zu viele falsche Codes. Wartezeit: { $time }.
 
@@ -114,6 +120,7 @@ hint = Führen Sie in einem Terminal `stile approve { $id }` aus.
 not-enrolled = stile: { $endpoint } verlangt einen Einmalcode
 not-enrolled-what = Sie haben noch keine Authenticator-App eingerichtet. Führen Sie in einem Terminal `stile enroll` aus.
 
+told = stile: { $endpoint }
 expired = stile: keine Antwort zu { $endpoint }
 expired-what = Die Verbindung wurde abgelehnt. Wenn Sie sich erneut verbinden, werden Sie wieder gefragt.
 

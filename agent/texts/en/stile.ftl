@@ -33,6 +33,8 @@ label-program = Program
 label-origin = Started by
 label-rule = Rule
 label-gives = A code gives
+# Where no code is asked for, but what a service of PAM asks.
+label-answer-gives = An answer gives
 label-also = It also opens
 label-reasons = Asked because
 label-request = Request
@@ -71,6 +73,11 @@ error-wrong = { $number ->
     [0] Wrong code. No tries are left for now.
     [one] Wrong code. { $number } try left.
    *[other] Wrong code. { $number } tries left.
+}
+error-wrong-answer = { $number ->
+    [0] Wrong answer. No tries are left for now.
+    [one] Wrong answer. { $number } try left.
+   *[other] Wrong answer. { $number } tries left.
 }
 error-wait = Too many wrong codes. Try again in { $time }.
 
@@ -119,6 +126,8 @@ hint = Run `stile approve { $id }` in a terminal.
 not-enrolled = stile: { $endpoint } needs a one-time code
 not-enrolled-what = You have no authenticator yet. Run `stile enroll` in a terminal.
 
+# The title of what a service of PAM tells, as to touch a key.
+told = stile: { $endpoint }
 expired = stile: nobody answered for { $endpoint }
 expired-what = The connection was refused. Connect again, and you are asked again.
 
