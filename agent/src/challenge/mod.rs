@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod index;
+#[cfg(test)]
+mod tests;
 
 use self::index::Index;
 use crate::classify::{Classified, Disposition};
@@ -336,6 +338,15 @@ impl Challenges {
         self.pending
             .get(&id)
             .filter(|pending| may_see(pending, caller))
+    }
+
+    /// A challenge that the caller may answer at this time. None can be answered on which a
+    /// connection waits whose time is over: that one is withdrawn first, whatever it is that has
+    /// not done so yet. Late is late, and no answer is used up for nothing.
+    #[must_use]
+    pub fn answerable(&self, id: ChallengeId, caller: Caller, now: BootTime) -> Option<&Challenge> {
+        self.visible(id, caller)
+            .filter(|pending| pending.waiting.iter().all(|it| now < it.deadline))
     }
 
     /// All challenges that the caller may see, oldest first.

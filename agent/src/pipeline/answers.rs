@@ -27,11 +27,8 @@ impl Pipeline {
         code: &Zeroizing<String>,
         now: Now,
     ) -> Result<Answer, Refusal> {
-        // What the gate reported before the answer counts as before it.
-        self.drain_attempts();
-        // Late is late, whichever the daemon has read first: no code is used up for nothing.
-        self.end_late(now);
-        let Some(challenge) = self.challenges.visible(id, caller) else {
+        self.settle(now);
+        let Some(challenge) = self.challenges.answerable(id, caller, now.boot) else {
             return Err(self.past.refusal(id, caller));
         };
         let key = challenge.key.clone();
@@ -52,6 +49,13 @@ impl Pipeline {
             Ok(verified) => self.proven(id, &key, verified, now),
             Err(answer) => Ok(answer),
         }
+    }
+
+    /// What the gate reported before an answer, and what has come to its end by then, counts as
+    /// before it, whichever the daemon has read first.
+    pub(super) fn settle(&mut self, now: Now) {
+        self.drain_attempts();
+        self.end_late(now);
     }
 
     pub(super) fn factor_used(

@@ -5,6 +5,7 @@
 use super::reasons::explained;
 use super::{Pipeline, StageError};
 use crate::audit::FactorOutcome;
+use crate::challenge::Challenge;
 use crate::clock::Now;
 use crate::decide::Bound;
 use crate::ids::{ChallengeId, Uid};
@@ -47,6 +48,7 @@ impl Pipeline {
         factor: &Factor,
         now: Now,
     ) -> Result<Admission, Refusal> {
+        self.settle(now);
         let Factor::Pam(service) = factor else {
             return Err(Refusal::NoSuchFactor(factor.to_string()));
         };
@@ -55,11 +57,7 @@ impl Pipeline {
         let mut limit = setting.timeout;
         match what {
             ProofFor::Challenge(id) => {
-                let challenge = self
-                    .challenges
-                    .visible(*id, caller)
-                    .filter(|it| it.key.subject == caller.uid)
-                    .ok_or(Refusal::NoSuchChallenge)?;
+                let challenge = self.answerable_by(*id, caller, now)?;
                 self.takes(challenge, factor, now)?;
                 self.reason_for(challenge, now)?;
                 limit = limit.min(challenge.deadline().since(now.boot));
@@ -103,6 +101,19 @@ impl Pipeline {
         })
     }
 
+    /// The challenge, if it is the caller's own, whoever they are, and its time isn't over.
+    fn answerable_by(
+        &self,
+        id: ChallengeId,
+        caller: Caller,
+        now: Now,
+    ) -> Result<&Challenge, Refusal> {
+        let challenge = self.challenges.answerable(id, caller, now.boot);
+        challenge
+            .filter(|it| it.key.subject == caller.uid)
+            .ok_or_else(|| self.past.refusal(id, Caller::user(caller.uid)))
+    }
+
     fn passed(
         &mut self,
         caller: Caller,
@@ -110,8 +121,7 @@ impl Pipeline {
         passed: PamPassed,
         now: Now,
     ) -> Result<Answer, Refusal> {
-        // What the gate reported before the answer counts as before it.
-        self.drain_attempts();
+        self.settle(now);
         let name = passed.service().name().to_owned();
         let setting = self
             .settings
@@ -123,11 +133,7 @@ impl Pipeline {
         let assurance = setting.assurance;
         match what {
             ProofFor::Challenge(id) => {
-                let challenge = self
-                    .challenges
-                    .visible(*id, caller)
-                    .filter(|it| it.key.subject == caller.uid)
-                    .ok_or(Refusal::NoSuchChallenge)?;
+                let challenge = self.answerable_by(*id, caller, now)?;
                 self.takes(challenge, &factor, now)?;
                 let reason = self.reason_for(challenge, now)?;
                 let key = challenge.key.clone();
