@@ -121,11 +121,12 @@ fn who_outlives_their_terminal_still_waits_and_nobody_waits_for_it() {
     let challenge = host.wait_for_challenge(ALICE);
     terminal.shows("needs approval");
     drop(terminal);
-    // Another one's line comes at once.
-    let mut other = Terminal::of(BOB);
-    let bobs = Client::start(&mut host.client_on(&other, BOB));
-    other.shows("needs approval");
-    bobs.still_waits();
+    // What bob gives up shows that the agent has looked who still waits.
+    let mut given_up = host.crowd(BOB, host.server().address());
+    assert_eq!(given_up.begin(1), 1);
+    host.wait_for_waiting(BOB, 1);
+    given_up.leave();
+    host.wait_for_challenges(BOB, 0);
     client.still_waits();
     assert_eq!(host.wait_for_challenge(ALICE)["id"], challenge["id"]);
     host.approve(ALICE, &authenticator);
@@ -135,6 +136,11 @@ fn who_outlives_their_terminal_still_waits_and_nobody_waits_for_it() {
     host.stile(ALICE, &["revoke", "--all"]).succeeded();
     client.again();
     assert_eq!(host.wait_for_challenge(ALICE)["terminal"], "");
+    // Another one's line comes at once.
+    let mut other = Terminal::of(BOB);
+    let bobs = Client::start(&mut host.client_on(&other, BOB));
+    other.shows("needs approval");
+    bobs.still_waits();
     wait_for_notice(&host, "NoTerminal");
 }
 
