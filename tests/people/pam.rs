@@ -2,10 +2,10 @@
 //! What the real libpam asks, asked in dialogs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use stile_tests::{ALICE, Host, cannot_run, program};
+use stile_tests::{ALICE, Desktop, Host, Installed, cannot_run, missing, program};
 
 use super::dunst::Dunst;
 use super::scene::{Asked, DIALOG, asked_at};
@@ -30,8 +30,9 @@ fn matrix() -> Option<PathBuf> {
     found
 }
 
-/// Where alice answers what a service of PAM asks, in the dialog that this program shows.
-fn asked(number: u32, program: &str, desktop: &str) -> Option<Asked> {
+/// A host whose rule asks for what a service of PAM does. `None`, having said so, where there is
+/// no such service.
+fn host(number: u32) -> Option<Host> {
     let matrix = matrix()?;
     let service = format!("stile-people-{number}");
     let passwords = Path::new("/etc").join(format!("{service}-passwords"));
@@ -43,16 +44,17 @@ fn asked(number: u32, program: &str, desktop: &str) -> Option<Asked> {
     );
     fs::write(&file, lines).unwrap();
     fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
-    asked_at(host(&service), program, desktop, &[])
-}
-
-fn host(service: &str) -> Host {
     let factors = format!("factors = [\"pam:{service}\"]");
     let rule = step_up("dba step-up", "db", &factors);
     let helper = program("stile-pam");
     let settings = format!("pam_helper = {helper:?}\n\n[[pam]]\nservice = {service:?}\n");
     let host = Host::builder().policy(&policy(&rule)).settings(&settings);
-    host.build()
+    Some(host.build())
+}
+
+/// Where alice answers in the dialog that this program shows.
+fn asked(number: u32, program: &str, desktop: &str) -> Option<Asked> {
+    asked_at(host(number)?, program, desktop, &[])
 }
 
 /// The outcomes of what was judged, from first to last.
@@ -104,6 +106,36 @@ fn gnomes_dialog_asks_what_pam_asks() {
         return;
     };
     answers_what_pam_asks(&asked, "dialog-pam-gnome");
+}
+
+#[test]
+fn the_dialog_speaks_of_an_answer_and_says_when_one_was_wrong() {
+    let flavour = "pinentry-qt";
+    if let Some(program) = missing(&[flavour]) {
+        return cannot_run(&format!("there is no {program}"));
+    }
+    let Some(host) = host(4) else { return };
+    let Some(desktop) = Desktop::of(&host, ALICE) else {
+        return;
+    };
+    let installed = Installed::new();
+    let said = desktop.home().join("said");
+    fs::write(&said, "").unwrap();
+    chown(&said, Some(ALICE.uid), Some(ALICE.uid)).unwrap();
+    installed.write_down(flavour, &said);
+    let variables = desktop.variables(&[("XDG_CURRENT_DESKTOP", "KDE")]);
+    let asked = Asked::with_installed(host, installed, desktop, &variables);
+    answers_what_pam_asks(&asked, "dialog-pam-logged");
+    let said = fs::read_to_string(said).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    let count = |line: &str| lines.iter().filter(|it| **it == line).count();
+    assert_eq!(count("SETPROMPT Password:"), 2, "{said}");
+    assert_eq!(count("SETERROR Wrong answer. 2 tries left."), 1, "{said}");
+    assert!(
+        said.contains("%0AAn answer gives: db for 15 minutes"),
+        "{said}"
+    );
+    assert!(!said.contains("code"), "{said}");
 }
 
 #[test]

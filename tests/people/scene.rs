@@ -53,7 +53,16 @@ pub(crate) fn asked() -> Option<Asked> {
 impl Asked {
     /// With a prompter that finds this in its environment.
     pub(crate) fn with(host: Host, desktop: Desktop, variables: &[(String, String)]) -> Self {
-        let installed = Installed::new();
+        Self::with_installed(host, Installed::new(), desktop, variables)
+    }
+
+    /// The same with these programs.
+    pub(crate) fn with_installed(
+        host: Host,
+        installed: Installed,
+        desktop: Desktop,
+        variables: &[(String, String)],
+    ) -> Self {
         let authenticator = host.enroll(ALICE);
         let prompter = host.prompter(&installed, ALICE, variables);
         Self {

@@ -214,6 +214,8 @@ impl Desktop {
     fn picture(&self, window: &str, path: &Path) -> Option<u32> {
         let mut import = self.tool("import");
         import.args(["-window", window]).arg(path);
+        // It complains of a window that is not drawn yet.
+        import.stderr(Stdio::null());
         import.status().unwrap().success().then_some(())?;
         let mut identify = self.tool("identify");
         let colours = identify.args(["-format", "%k"]).arg(path).output();

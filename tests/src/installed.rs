@@ -51,6 +51,22 @@ impl Installed {
         Self { dir }
     }
 
+    /// Has sessions find this program, which stays as it is, behind one that writes down what it
+    /// is told: in this file, which must be their user's. For programs that are told all on stdin,
+    /// and before the first session.
+    pub fn write_down(&self, program: &str, file: &Path) {
+        let real = self.dir.path().join(format!("{program}.real"));
+        fs::copy(Path::new("/usr/bin").join(program), &real).unwrap();
+        let script = format!(
+            "#!/bin/sh\ntee -a {} | {}\n",
+            file.display(),
+            real.display()
+        );
+        let path = self.dir.path().join(program);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Where one of them is outside of the session.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
