@@ -18,6 +18,7 @@ mod joining;
 mod notifications;
 mod pam;
 mod places;
+mod reasons;
 mod scene;
 mod sessions;
 mod several;

@@ -36,7 +36,7 @@ fn a_held_connect_appears_and_goes_on_with_a_code_that_nobody_sees() {
 
     let code = authenticator.fresh_code();
     top.types("a");
-    top.shows("started by");
+    top.shows("Started by");
     top.types(&code);
     let seen = top.shows("code: ******");
     assert!(!seen.contains(&code), "{seen}");

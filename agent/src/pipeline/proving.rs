@@ -102,7 +102,7 @@ impl Pipeline {
     }
 
     /// The challenge, if it is the caller's own, whoever they are, and its time isn't over.
-    fn answerable_by(
+    pub(super) fn answerable_by(
         &self,
         id: ChallengeId,
         caller: Caller,

@@ -21,13 +21,7 @@ impl Pipeline {
         text: &str,
         now: Now,
     ) -> Result<(), Refusal> {
-        let own = self
-            .challenges
-            .visible(id, caller)
-            .filter(|challenge| challenge.key.subject == caller.uid);
-        let Some(challenge) = own else {
-            return Err(self.past.refusal(id, caller));
-        };
+        let challenge = self.answerable_by(id, caller, now)?;
         let wanted = self.reason_wanted(challenge, now)?;
         check(wanted.as_deref().unwrap_or(&ReasonAsked::FREE), text)?;
         self.challenges.note_reason(id, text.trim());
