@@ -16,7 +16,9 @@ mod reasons;
 mod views;
 
 pub use factors::{CodeTestView, FactorRequest, FactorView, Import, Removed, Wish};
-pub use proofs::{Admission, Emergency, EmergencyView, ProofFor, ProofRequest, ProofStep};
+pub use proofs::{
+    Admission, Emergency, EmergencyView, ProofFor, ProofRequest, ProofStep, Unanswered,
+};
 pub use reasons::ReasonView;
 pub use views::{DecisionView, ElevationView};
 

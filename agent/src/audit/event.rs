@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Attempt, BreakGlass, Challenge, ChallengeEnd, Closed, Connection, Connections, Decision,
-    FactorUse, Grant, GrantEnd, Kept, Subject,
+    FactorFailure, FactorUse, Grant, GrantEnd, Kept, Subject,
 };
 use crate::clock::{BootTime, Now, WallTime};
 use crate::ids::{DeviceId, Uid};
@@ -116,6 +116,9 @@ pub enum Event {
     ChallengeEnded(ChallengeEnd),
     /// A user gave a code.
     Factor(FactorUse),
+    /// A user could not be asked, or what asks could not tell. That speaks against the host, so it
+    /// counts as no try.
+    FactorFailed(FactorFailure),
     /// A grant is about to take effect.
     Grant(Grant),
     /// A connection goes on, or passed, under a live grant.

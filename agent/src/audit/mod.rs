@@ -36,8 +36,8 @@ pub use log::AuditLog;
 pub use open::Opened;
 pub use payload::{
     Attempt, BreakGlass, Challenge, ChallengeEnd, ChallengeOutcome, CloseReason, Closed,
-    Connection, Connections, Decision, DecisionOutcome, FactorOutcome, FactorUse, Grant, GrantEnd,
-    Kept, Passage,
+    Connection, Connections, Decision, DecisionOutcome, FactorFailure, FactorFault, FactorOutcome,
+    FactorUse, Grant, GrantEnd, Kept, Passage,
 };
 pub use tail::{MAX_TAIL_BYTES, tail};
 pub use verify::{Fault, VerifyError, VerifyReport, verify, verify_file};

@@ -174,6 +174,44 @@ pub enum FactorOutcome {
     NotEnrolled,
 }
 
+/// A factor that gave no answer, neither a yes nor a no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FactorFailure {
+    /// The user who was, or would have been, asked.
+    pub subject: Subject,
+    /// The factor.
+    pub factor: Factor,
+    /// The service of PAM.
+    pub service: String,
+    /// What failed.
+    pub fault: FactorFault,
+    /// Why, in words.
+    pub why: String,
+    /// The challenge that was to be answered; none if the proof was to be given beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeId>,
+}
+
+/// What failed where a factor gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorFault {
+    /// The service file is missing, or can't be trusted.
+    ServiceFile,
+    /// `stile-pam` could not be started.
+    NotStarted,
+    /// Nothing was said within the time for it: by a module, or by whoever was asked.
+    TimedOut,
+    /// A module crashed, or ended the process.
+    Crashed,
+    /// The account is closed, or isn't allowed to.
+    Account,
+    /// A reader, key or server can't be reached.
+    Unavailable,
+    /// A module, the service file or `stile-pam` is broken.
+    Broken,
+}
+
 /// A grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::ids::Uid;
 use crate::policy::Factor;
-use crate::service::{Answer, Caller, ProofFor, ProofRequest, Refusal, Reply, Request};
-use crate::verify::pam::{PamRun, PamRuns, PamService, PamStep, SERVICES};
+use crate::service::{Answer, Caller, ProofFor, ProofRequest, Refusal, Reply, Request, Unanswered};
+use crate::verify::pam::{PamRun, PamRuns, PamService, PamStep, SERVICES, StartError};
 
 /// How long a conversation is kept after its time is over, so that its end can still be told.
 const KEPT: Duration = Duration::from_secs(30);
@@ -90,10 +90,13 @@ impl Proving {
             .retain(|_, talk| talk.uid != caller.uid && talk.until > Instant::now());
         let service = PamService::new(admission.service.as_str())
             .map_err(|error| Refusal::NotTold(error.to_string()))?;
-        let run = self
-            .runs
-            .start(&service, &admission.user, admission.limit)
-            .map_err(|error| Refusal::NotTold(error.to_string()))?;
+        let started = self.runs.start(&service, &admission.user, admission.limit);
+        let run = match started {
+            Ok(run) => run,
+            // The user's own doing.
+            Err(StartError::Busy) => return Err(Refusal::NotTold(StartError::Busy.to_string())),
+            Err(error) => return self.unanswered(caller, what, factor, error.into()).await,
+        };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let talk = Talk {
             uid: caller.uid,
@@ -175,15 +178,30 @@ impl Proving {
                 .await
                 .map(Step::Over),
             PamStep::Failed(failure) => {
-                tracing::info!(uid = %caller.uid, %factor, "{failure}");
                 if !failure.is_wrong_answer() {
-                    return Err(Refusal::NotTold(failure.to_string()));
+                    return self.unanswered(caller, what, factor, failure.into()).await;
                 }
+                tracing::info!(uid = %caller.uid, %factor, "{failure}");
                 self.ask(caller, |reply| ProofRequest::Failed(what, factor, reply))
                     .await
                     .map(Step::Over)
             }
         }
+    }
+
+    /// Has it written down that PAM could not tell, and refuses.
+    async fn unanswered(
+        &self,
+        caller: Caller,
+        what: ProofFor,
+        factor: Factor,
+        why: Unanswered,
+    ) -> Result<Step, Refusal> {
+        self.ask(caller, |reply| {
+            ProofRequest::Unanswered(what, factor, why, reply)
+        })
+        .await
+        .map(Step::Over)
     }
 
     async fn ask<T>(

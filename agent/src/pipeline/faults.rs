@@ -20,6 +20,9 @@ pub(super) const OWN: [&str; 5] = [
     "syn-not-replayed",
 ];
 
+/// The name of what is counted besides, and recorded one by one: PAM could not tell.
+pub(super) const UNANSWERED: &str = "factor-failed";
+
 impl Pipeline {
     /// The counters, in the order of [`OWN`].
     pub(super) fn own_faults(&self) -> [u64; OWN.len()] {

@@ -121,6 +121,8 @@ pub struct Pipeline {
     untold: u64,
     /// How many grants the kernel did not take.
     unwritten: u64,
+    /// How often PAM could not tell who somebody is. Each has a record of its own.
+    unanswered: u64,
     known_own_faults: [u64; faults::OWN.len()],
     /// When floods and faults were last written down, and the log flushed.
     looked: BootTime,

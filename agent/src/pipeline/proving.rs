@@ -2,16 +2,20 @@
 //! Proofs that take a conversation. The conversation itself is led elsewhere, so that a reader
 //! which nobody touches keeps nobody else waiting; here it is admitted, and judged when it ends.
 
+use tracing::warn;
+
 use super::reasons::explained;
 use super::{Pipeline, StageError};
-use crate::audit::FactorOutcome;
+use crate::audit::{Event, FactorFailure, FactorFault, FactorOutcome};
 use crate::challenge::Challenge;
 use crate::clock::Now;
 use crate::decide::Bound;
 use crate::ids::{ChallengeId, Uid};
 use crate::policy::{Assurance, Factor};
-use crate::service::{Admission, Answer, Caller, ProofFor, ProofRequest, Refusal, seconds_up};
-use crate::verify::pam::PamPassed;
+use crate::service::{
+    Admission, Answer, Caller, ProofFor, ProofRequest, Refusal, Unanswered, seconds_up,
+};
+use crate::verify::pam::{PamFailure, PamPassed, StartError};
 use crate::verify::{Answered, Purpose, Verification, accept_pam, fail_pam};
 
 impl Pipeline {
@@ -37,6 +41,10 @@ impl Pipeline {
             ProofRequest::Failed(what, factor, reply) => {
                 let answer = self.failed(caller, &what, &factor, now);
                 self.finish(reply, answer);
+            }
+            ProofRequest::Unanswered(what, factor, why, reply) => {
+                let refusal = self.unanswered(caller, &what, factor, &why, now);
+                self.finish(reply, Err(refusal));
             }
         }
     }
@@ -205,6 +213,51 @@ impl Pipeline {
             // A no is never a proof.
             Ok(_) => Err(Refusal::NotPermitted),
         }
+    }
+
+    /// Writes down that PAM could not tell. It counts as no try, because whoever was asked may
+    /// have done everything right.
+    fn unanswered(
+        &mut self,
+        caller: Caller,
+        what: &ProofFor,
+        factor: Factor,
+        why: &Unanswered,
+        now: Now,
+    ) -> Refusal {
+        let text = why.to_string();
+        warn!(uid = %caller.uid, %factor, "{text}");
+        self.unanswered += 1;
+        let event = Event::FactorFailed(FactorFailure {
+            subject: self.subject(caller.uid),
+            service: match &factor {
+                Factor::Pam(service) => service.to_string(),
+                _ => String::new(),
+            },
+            factor,
+            fault: fault_of(why),
+            why: text.clone(),
+            challenge: challenge_of(what),
+        });
+        match self.record(now, [event]) {
+            Ok(()) => Refusal::NotTold(text),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// What failed, as the log has it.
+fn fault_of(why: &Unanswered) -> FactorFault {
+    match why {
+        Unanswered::NotAsked(StartError::Service(_)) => FactorFault::ServiceFile,
+        Unanswered::NotAsked(_) => FactorFault::NotStarted,
+        Unanswered::Failed(failure) => match failure {
+            PamFailure::TimedOut { .. } => FactorFault::TimedOut,
+            PamFailure::Crashed { .. } | PamFailure::NoVerdict { .. } => FactorFault::Crashed,
+            PamFailure::Account { .. } => FactorFault::Account,
+            PamFailure::Unavailable { .. } => FactorFault::Unavailable,
+            _ => FactorFault::Broken,
+        },
     }
 }
 

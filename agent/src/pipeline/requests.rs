@@ -3,7 +3,7 @@
 
 use tracing::error;
 
-use super::faults::OWN;
+use super::faults::{OWN, UNANSWERED};
 use super::{Pipeline, Problem, StageError};
 use crate::clock::Now;
 use crate::service::{Caller, ChallengeView, News, Refusal, Reply, Request, StatusView};
@@ -100,6 +100,7 @@ impl Pipeline {
         let faults = (0..).zip(self.known_faults).filter(|(_, count)| *count > 0);
         let faults = faults.map(|(kind, count)| (super::record::fault_name(kind), count));
         let own = OWN.into_iter().zip(self.own_faults());
+        let own = own.chain([(UNANSWERED, self.unanswered)]);
         let faults = faults
             .chain(own.filter(|(_, count)| *count > 0))
             .map(|(kind, count)| (kind.to_owned(), count))

@@ -215,6 +215,7 @@ impl Pipeline {
             unseen: 0,
             untold: 0,
             unwritten: 0,
+            unanswered: 0,
             known_own_faults: [0; super::faults::OWN.len()],
             looked: now.boot,
             swept: now.boot,

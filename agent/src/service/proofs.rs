@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{Answer, Elevate, ReasonView, Reply};
 use crate::ids::ChallengeId;
 use crate::policy::{Factor, ServiceName};
-use crate::verify::pam::PamPassed;
+use crate::verify::pam::{PamFailure, PamPassed, StartError};
 
 /// What a proof is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +73,23 @@ pub enum ProofRequest {
     Passed(ProofFor, PamPassed, Reply<Answer>),
     /// It said no, because of what the caller answered.
     Failed(ProofFor, Factor, Reply<Answer>),
+    /// It said neither: the caller is told why.
+    Unanswered(ProofFor, Factor, Unanswered, Reply<Answer>),
     /// What the caller may reach in an emergency.
     Emergencies(Reply<Vec<EmergencyView>>),
     /// A one-time code for what no rule lets through.
     BreakGlass(Emergency, Zeroizing<String>, Reply<Answer>),
+}
+
+/// Why PAM told nothing about who somebody is.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// It wasn't asked.
+    #[error(transparent)]
+    NotAsked(#[from] StartError),
+    /// It was asked, and failed.
+    #[error(transparent)]
+    Failed(#[from] PamFailure),
 }
 
 /// The caller may be asked.

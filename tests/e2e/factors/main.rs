@@ -18,6 +18,7 @@ mod locking;
 mod malware;
 mod migrating;
 mod pam;
+mod pam_failures;
 mod races;
 mod reasons;
 mod recovery;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use stile_tests::{ALICE, BOB, Host, Running, Said, Terminal, cannot_run, program, until};
 
+use crate::pam_failures::failed_once;
 use crate::scene::{alarms, gdbus, import, outcomes, waiting};
 
 const FOLDERS: [&str; 4] = [
@@ -18,14 +19,14 @@ const FOLDERS: [&str; 4] = [
 
 /// A service of a test's own. It asks for a password, which is not what a second factor should be,
 /// but what a test can type.
-struct Service {
-    name: String,
-    factor: String,
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) factor: String,
 }
 
 impl Service {
     /// `None` where pam_matrix isn't installed, which is then said.
-    fn new(number: u32) -> Option<Self> {
+    pub(crate) fn new(number: u32) -> Option<Self> {
         let module = |folder: &&str| Path::new(folder).join("pam_wrapper/pam_matrix.so");
         let mut modules = FOLDERS.iter().map(module);
         let Some(matrix) = modules.find(|path| path.exists()) else {
@@ -47,7 +48,7 @@ impl Service {
     }
 
     /// Writes the service's file; `/etc` is the sandbox's own.
-    fn write(&self, lines: &str) {
+    pub(crate) fn write(&self, lines: &str) {
         let path = Path::new("/etc/pam.d").join(&self.name);
         fs::write(&path, lines).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
@@ -55,7 +56,12 @@ impl Service {
 
     /// A host that has it, with this in its settings, and whose rule says this of proof; `PAM`
     /// stands for the factor.
-    fn host(&self, proof: &str, setting: &str) -> Host {
+    pub(crate) fn host(&self, proof: &str, setting: &str) -> Host {
+        self.host_with(&program("stile-pam"), proof, setting)
+    }
+
+    /// The same, whose agent asks PAM by this program.
+    pub(crate) fn host_with(&self, helper: &Path, proof: &str, setting: &str) -> Host {
         let proof = proof.replace("PAM", &self.factor);
         let policy = format!(
             r#"
@@ -75,15 +81,14 @@ ttl = "15m"
         );
         let settings = format!(
             "lock_after = 5\npam_helper = {:?}\n\n[[pam]]\nservice = {:?}\n{setting}\n",
-            program("stile-pam"),
-            self.name,
+            helper, self.name,
         );
         Host::builder().policy(&policy).settings(&settings).build()
     }
 
     /// Answers the only challenge of alice's with what PAM asks.
     #[track_caller]
-    fn answer(&self, host: &Host, password: &str) -> Said {
+    pub(crate) fn answer(&self, host: &Host, password: &str) -> Said {
         let arguments = ["approve", "--stdin", "--json", "--factor", &self.factor];
         host.stile_typing(ALICE, &arguments, password)
     }
@@ -297,6 +302,7 @@ fn a_module_that_hangs_keeps_nobody_else_waiting_and_is_ended() {
         (!is_running(&sleep)).then_some(())
     });
     client.still_waits();
+    failed_once(&host, &service, "timed-out", "had not answered after 5 s");
 }
 
 #[test]
@@ -325,6 +331,7 @@ fn without_its_file_a_service_is_not_asked() {
     let said = service.answer(&host, "sesame");
     said.failed(1, "can't use the PAM service file");
     client.still_waits();
+    failed_once(&host, &service, "service-file", &service.name);
 }
 
 #[test]
