@@ -115,15 +115,7 @@ async fn import(args: FactorImport) -> Result<Exit, Failure> {
     let client = AgentClient::connect_as_admin().await?;
     let prompter = Prompter::open(args.stdin)?;
     prompter.say("The secret of the token, in base 32:")?;
-    let secret = match prompter.code(PATIENCE).await? {
-        Typed::Code(secret) => secret,
-        Typed::NotACode | Typed::Nothing | Typed::TooLate => {
-            return Err(Failure::new(
-                Exit::Refused,
-                "no secret, so nothing has changed",
-            ));
-        }
-    };
+    let secret = prompter.secret(PATIENCE).await?;
     let token = Token {
         name: args.name,
         secret,

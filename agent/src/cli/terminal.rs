@@ -15,6 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::failure::{Exit, Failure};
 use crate::clock::{self, BootTime};
+use crate::ledger::TotpParameters;
 
 /// The longest line that is read, in bytes: more than any code, and all that PAM takes.
 const MAX_LINE: usize = 512;
@@ -100,6 +101,25 @@ impl Prompter {
     /// When this future is dropped, the terminal is put back as it was.
     pub(super) async fn code(&self, patience: Duration) -> Result<Typed, Failure> {
         Ok(self.line(patience, Some(PROMPT.to_owned())).await?.into())
+    }
+
+    /// Reads the secret of a token, which isn't shown.
+    pub(super) async fn secret(&self, patience: Duration) -> Result<Zeroizing<String>, Failure> {
+        let why = match self.line(patience, Some("secret: ".to_owned())).await? {
+            Line::TooLong => format!(
+                "a secret has at most {} bytes, which are {} letters in base 32, and that line \
+                 has more than {MAX_LINE} characters",
+                TotpParameters::MAX_SECRET,
+                TotpParameters::MAX_SECRET.div_ceil(5) * 8,
+            ),
+            line => match line.into() {
+                Typed::Code(secret) => return Ok(secret),
+                Typed::NotACode => "that is no secret".to_owned(),
+                Typed::Nothing | Typed::TooLate => "no secret".to_owned(),
+            },
+        };
+        let text = format!("{why}, so nothing has changed");
+        Err(Failure::new(Exit::Refused, text))
     }
 
     /// Asks a question; an answer that is secret isn't shown. `None` if there is none.

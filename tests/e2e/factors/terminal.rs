@@ -83,7 +83,7 @@ fn recovery_codes_are_made_and_a_token_is_taken_over_by_typing() {
     let import = ["factor", "import", "--user", "alice", "--name", "token"];
     let importing = stile_on(&host, &terminal, ROOT, &import);
     terminal.shows("in base 32:");
-    terminal.type_at("code: ", SECRET);
+    terminal.type_at("secret: ", SECRET);
     Said::from(importing.output()).succeeded();
     assert!(!terminal.shows("base 32").contains(SECRET));
 

@@ -92,5 +92,7 @@ fn a_token_that_can_not_be_is_refused() {
     import(&host, "GEZDGNBVGY3TQOJQ", &[]).failed(1, "16 to 128 bytes");
     import(&host, "not-base-32-at-all!", &[]).failed(1, "no base 32");
     import(&host, "", &[]).failed(1, "no secret");
+    let long = "A".repeat(600);
+    import(&host, &long, &[]).failed(1, "at most 128 bytes, which are 208 letters");
     assert!(names(&host, ALICE).is_empty());
 }
