@@ -452,6 +452,15 @@ pub enum Refusal {
     /// Too many wrong codes, for good.
     #[error("you are locked out after too many wrong codes; ask an administrator")]
     Locked,
+    /// The same, for who acts for another user.
+    #[error(
+        "{user} is locked out after too many wrong codes; `stile unlock {user}` ends that, once \
+         you know who gave them"
+    )]
+    OtherLocked {
+        /// What that user is called.
+        user: String,
+    },
     /// A confirmation without a beginning, or too late.
     #[error("no enrollment is waiting to be confirmed; run `stile enroll` again")]
     NoEnrollment,

@@ -96,7 +96,7 @@ impl From<Refusal> for Refused {
             Refusal::NoSuchConversation => Self::NoSuchConversation(text),
             Refusal::NotTold(_) => Self::NotTold(text),
             Refusal::BadFactor(_) => Self::BadFactor(text),
-            Refusal::Locked => Self::Locked(text),
+            Refusal::Locked | Refusal::OtherLocked { .. } => Self::Locked(text),
             Refusal::NoEnrollment => Self::NoEnrollment(text),
             Refusal::CannotEnroll(_) => Self::CannotEnroll(text),
             Refusal::NotPermitted => Self::NotPermitted(text),

@@ -166,28 +166,7 @@ impl Ledger {
         now: WallTime,
         alone: bool,
     ) -> Result<DeviceId, LedgerError> {
-        self.engine.write("store a TOTP device", |txn| {
-            let id = ids::advance(&mut txn.open_table(COUNTERS)?, NEXT_DEVICE, 1)?;
-            let mut table = txn.open_table(DEVICES)?;
-            let others = records(&table, uid)?;
-            if alone {
-                for (other, _) in &others {
-                    table.remove((uid.0, *other))?;
-                }
-            } else {
-                if others.len() >= MAX_DEVICES {
-                    return Err(Fault::Record(LedgerError::TooManyDevices));
-                }
-                free_name(&others, &device.name, None)?;
-            }
-            let record =
-                DeviceRecord::new(uid, id, device, now, &self.sealer).map_err(Fault::Record)?;
-            put(&mut table, uid, id, &record)?;
-            if let Some(step) = step {
-                use_up(txn, uid, &device.secret.print(), step)?;
-            }
-            Ok(DeviceId(id))
-        })
+        self.change(|changes| changes.enroll(uid, device, step, now, alone))
     }
 
     /// Gives a device another name.
@@ -195,17 +174,7 @@ impl Ledger {
     /// # Errors
     /// If it can't be written, the user has no such device, or another one of this name.
     pub fn rename_device(&self, uid: Uid, id: DeviceId, name: &str) -> Result<(), LedgerError> {
-        self.engine.write("rename a TOTP device", |txn| {
-            let mut table = txn.open_table(DEVICES)?;
-            let others = records(&table, uid)?;
-            free_name(&others, name, Some(id))?;
-            let found = others.into_iter().find(|(other, _)| *other == id.0);
-            let Some((_, mut record)) = found else {
-                return Err(Fault::Record(LedgerError::NoSuchDevice));
-            };
-            name.clone_into(&mut record.name);
-            put(&mut table, uid, id.0, &record)
-        })
+        self.change(|changes| changes.rename_device(uid, id, name))
     }
 
     /// Forgets a device. False if the user has none of this id.
@@ -213,11 +182,69 @@ impl Ledger {
     /// # Errors
     /// If it can't be written.
     pub fn remove_device(&self, uid: Uid, id: DeviceId) -> Result<bool, LedgerError> {
-        self.engine.write("remove a TOTP device", |txn| {
-            let mut table = txn.open_table(DEVICES)?;
-            Ok(table.remove((uid.0, id.0))?.is_some())
-        })
+        self.change(|changes| changes.remove_device(uid, id))
     }
+}
+
+/// See [`Ledger::enroll`].
+pub(super) fn enroll(
+    txn: &WriteTransaction,
+    sealer: &Sealer,
+    (uid, device): (Uid, &NewDevice),
+    step: Option<TotpStep>,
+    now: WallTime,
+    alone: bool,
+) -> Result<DeviceId, Fault> {
+    let id = ids::advance(&mut txn.open_table(COUNTERS)?, NEXT_DEVICE, 1)?;
+    let mut table = txn.open_table(DEVICES)?;
+    let others = records(&table, uid)?;
+    if alone {
+        for (other, _) in &others {
+            table.remove((uid.0, *other))?;
+        }
+    } else {
+        if others.len() >= MAX_DEVICES {
+            return Err(Fault::Record(LedgerError::TooManyDevices));
+        }
+        free_name(&others, &device.name, None)?;
+    }
+    let record = DeviceRecord::new(uid, id, device, now, sealer).map_err(Fault::Record)?;
+    put(&mut table, uid, id, &record)?;
+    if let Some(step) = step {
+        use_up(txn, uid, &device.secret.print(), step)?;
+    }
+    Ok(DeviceId(id))
+}
+
+/// See [`Ledger::rename_device`].
+pub(super) fn rename(
+    txn: &WriteTransaction,
+    uid: Uid,
+    id: DeviceId,
+    name: &str,
+) -> Result<(), Fault> {
+    let mut table = txn.open_table(DEVICES)?;
+    let others = records(&table, uid)?;
+    free_name(&others, name, Some(id))?;
+    let found = others.into_iter().find(|(other, _)| *other == id.0);
+    let Some((_, mut record)) = found else {
+        return Err(Fault::Record(LedgerError::NoSuchDevice));
+    };
+    name.clone_into(&mut record.name);
+    put(&mut table, uid, id.0, &record)
+}
+
+/// See [`Ledger::remove_device`].
+pub(super) fn remove(txn: &WriteTransaction, uid: Uid, id: DeviceId) -> Result<bool, Fault> {
+    let mut table = txn.open_table(DEVICES)?;
+    Ok(table.remove((uid.0, id.0))?.is_some())
+}
+
+/// The user's devices, without their secrets, as this transaction has them.
+pub(super) fn of_user(txn: &WriteTransaction, uid: Uid) -> Result<Vec<Device>, Fault> {
+    let found = records(&txn.open_table(DEVICES)?, uid)?;
+    let told = found.into_iter().map(|(id, record)| record.told(id));
+    Ok(told.collect())
 }
 
 /// Seals all secrets anew.

@@ -141,23 +141,33 @@ impl Engine {
         operation: &'static str,
         body: impl FnOnce(&WriteTransaction) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        self.usable()?;
-        self.transaction(body)
-            .map_err(|fault| self.remember(operation, fault))
+        self.write_unless(operation, |txn| {
+            body(txn).map_err(|fault| self.remember(operation, fault))
+        })
     }
 
-    fn transaction<T>(
+    /// The same for a `body` that may not want its changes for reasons of its own.
+    pub(super) fn write_unless<T, E: From<LedgerError>>(
         &self,
-        body: impl FnOnce(&WriteTransaction) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        operation: &'static str,
+        body: impl FnOnce(&WriteTransaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.usable()?;
+        let failed = |fault| self.remember(operation, fault);
+        let txn = self.begin().map_err(failed)?;
+        // Dropped without a commit, a transaction leaves nothing behind.
+        let value = body(&txn)?;
+        txn.commit().map_err(|error| failed(error.into()))?;
+        Ok(value)
+    }
+
+    fn begin(&self) -> Result<WriteTransaction, Fault> {
         let mut txn = self.db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
         // Closes the attack on checksums that redb's documentation of this setting describes.
         txn.set_two_phase_commit(true);
         txn.set_quick_repair(true);
-        let value = body(&txn)?;
-        txn.commit()?;
-        Ok(value)
+        Ok(txn)
     }
 
     fn usable(&self) -> Result<(), LedgerError> {
@@ -169,7 +179,7 @@ impl Engine {
         }
     }
 
-    fn remember(&self, operation: &'static str, fault: Fault) -> LedgerError {
+    pub(super) fn remember(&self, operation: &'static str, fault: Fault) -> LedgerError {
         match fault {
             Fault::Record(error) => error,
             Fault::Engine(cause) => {

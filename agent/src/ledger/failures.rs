@@ -131,15 +131,18 @@ impl Ledger {
     /// # Errors
     /// If it can't be written.
     pub fn unlock(&self, uid: Uid) -> Result<bool, LedgerError> {
-        self.engine.write("unlock a user", |txn| {
-            let mut table = txn.open_table(FAILURES)?;
-            let factors = factors_of(&table, uid)?;
-            for factor in &factors {
-                table.remove((uid.0, factor.as_str()))?;
-            }
-            Ok(!factors.is_empty())
-        })
+        self.change(|changes| changes.unlock(uid))
     }
+}
+
+/// See [`Ledger::unlock`].
+pub(super) fn forget(txn: &WriteTransaction, uid: Uid) -> Result<bool, Fault> {
+    let mut table = txn.open_table(FAILURES)?;
+    let factors = factors_of(&table, uid)?;
+    for factor in &factors {
+        table.remove((uid.0, factor.as_str()))?;
+    }
+    Ok(!factors.is_empty())
 }
 
 pub(super) fn add(

@@ -7,6 +7,7 @@
 //! and an error state that only reopening ends. Records are keyed by numeric uid: names can
 //! change hands.
 
+mod changes;
 mod codes;
 mod devices;
 mod elevations;
@@ -33,6 +34,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+pub use changes::Changes;
 pub use codes::{StepOutcome, TotpStep};
 pub use devices::{Device, MAX_DEVICES, NewDevice};
 pub use elevations::{NewElevation, StoredElevation};

@@ -169,13 +169,7 @@ impl Ledger {
         set: &RecoveryDigests,
         now: WallTime,
     ) -> Result<(), LedgerError> {
-        self.engine.write("store recovery codes", |txn| {
-            let record = RecoveryRecord {
-                made: Some(now),
-                ..set.0.clone()
-            };
-            put(&mut txn.open_table(RECOVERY)?, uid, &record)
-        })
+        self.change(|changes| changes.store_recovery(uid, set, now))
     }
 
     /// Uses a recovery code up, resets the failures and stores the elevations that it earns; or
@@ -217,10 +211,27 @@ impl Ledger {
     /// # Errors
     /// If it can't be written.
     pub fn remove_recovery(&self, uid: Uid) -> Result<bool, LedgerError> {
-        self.engine.write("remove recovery codes", |txn| {
-            Ok(txn.open_table(RECOVERY)?.remove(uid.0)?.is_some())
-        })
+        self.change(|changes| changes.remove_recovery(uid))
     }
+}
+
+/// See [`Ledger::store_recovery`].
+pub(super) fn store(
+    txn: &WriteTransaction,
+    uid: Uid,
+    set: &RecoveryDigests,
+    now: WallTime,
+) -> Result<(), Fault> {
+    let record = RecoveryRecord {
+        made: Some(now),
+        ..set.0.clone()
+    };
+    put(&mut txn.open_table(RECOVERY)?, uid, &record)
+}
+
+/// See [`Ledger::remove_recovery`].
+pub(super) fn remove(txn: &WriteTransaction, uid: Uid) -> Result<bool, Fault> {
+    Ok(txn.open_table(RECOVERY)?.remove(uid.0)?.is_some())
 }
 
 impl RecoveryOutcome<()> {

@@ -45,7 +45,8 @@ impl Pipeline {
             ..Purpose::new(key.realm.as_str(), &key.bound)
         };
         let verification = verify_code(&mut self.ledger, subject, purpose, code, now, &self.boot);
-        match self.judged(subject, &factor_of(code), Some(id), verification, now)? {
+        let judged = self.judged(subject, &factor_of(code), Some(id), verification, now);
+        match judged.map_err(|refusal| self.told_who(caller, subject, refusal))? {
             Ok(verified) => self.proven(id, &key, verified, now),
             Err(answer) => Ok(answer),
         }

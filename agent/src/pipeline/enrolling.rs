@@ -4,7 +4,7 @@
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::{Pipeline, StageError};
+use super::{Pipeline, StageError, write_down};
 use crate::audit::{Event, FactorOutcome};
 use crate::clock::Now;
 use crate::ids::Uid;
@@ -85,21 +85,24 @@ impl Pipeline {
         if !proven && self.can_prove(uid)? {
             return Err(Refusal::AlreadyEnrolled(uid));
         }
+        let subject = self.subject(uid);
+        let (audit, boot) = (&mut self.audit, &self.boot);
+        let record = |device, name: &str| {
+            let event = Event::Enrolled {
+                subject,
+                factor: Factor::Totp,
+                device,
+                name: name.to_owned(),
+                by: caller.uid,
+            };
+            write_down(audit, now, [event])
+        };
         let confirmed = self
             .enrollments
-            .confirm(&mut self.ledger, uid, code, now, &self.boot);
+            .confirm(&mut self.ledger, uid, code, now, boot, record);
         match confirmed.map_err(super::factors::bad_factor)? {
-            EnrollOutcome::Enrolled { id, name } => {
+            EnrollOutcome::Enrolled => {
                 info!(%uid, by = %caller.uid, "enrolled");
-                let subject = self.subject(uid);
-                let event = Event::Enrolled {
-                    subject,
-                    factor: Factor::Totp,
-                    device: id,
-                    name,
-                    by: caller.uid,
-                };
-                self.record(now, [event])?;
                 Ok(Answer::Accepted {
                     until_seconds: 0,
                     released: 0,
@@ -116,7 +119,7 @@ impl Pipeline {
             EnrollOutcome::Throttled { retry } => Ok(Answer::Throttled {
                 retry_seconds: seconds_up(retry),
             }),
-            EnrollOutcome::Locked => Err(Refusal::Locked),
+            EnrollOutcome::Locked => Err(self.told_who(caller, uid, Refusal::Locked)),
             EnrollOutcome::NoEnrollment => Err(Refusal::NoEnrollment),
         }
     }

@@ -6,12 +6,12 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use super::requests::{count, send};
-use super::{Pipeline, StageError};
+use super::{Pipeline, StageError, write_down};
 use crate::audit::{Event, FactorChange, FactorOutcome};
 use crate::classify::escape::printable;
 use crate::clock::Now;
 use crate::ids::{DeviceId, Uid};
-use crate::ledger::{LedgerError, LedgerExport, NewDevice, RecoveryDigests, Throttle};
+use crate::ledger::{Changes, LedgerError, LedgerExport, NewDevice, RecoveryDigests, Throttle};
 use crate::policy::{Assurance, Factor};
 use crate::service::{
     Answer, Caller, CodeTestView, Enrollment, FactorRequest, FactorView, Import, Refusal, Removed,
@@ -156,13 +156,11 @@ impl Pipeline {
             secret: import.secret,
             parameters: import.parameters,
         };
-        let id = self
-            .ledger
-            .enroll(uid, &device, None, now.wall, false)
-            .map_err(bad_factor)?;
+        let id = self.change(caller, uid, Factor::Totp, now, |changes| {
+            let id = changes.enroll(uid, &device, None, now.wall, false)?;
+            Ok((id, (FactorChange::Imported, Some(id), Some(name))))
+        })?;
         info!(%uid, by = %caller.uid, device = %id, "a hardware token was taken over");
-        let change = (FactorChange::Imported, Some(id), Some(name));
-        self.factor_changed(caller, uid, Factor::Totp, change, now)?;
         Ok(id)
     }
 
@@ -178,11 +176,10 @@ impl Pipeline {
             return Err(Refusal::NotPermitted);
         }
         let name = shown_name(name)?;
-        self.ledger
-            .rename_device(uid, id, &name)
-            .map_err(bad_factor)?;
-        let change = (FactorChange::Renamed, Some(id), Some(name));
-        Ok(self.factor_changed(caller, uid, Factor::Totp, change, now)?)
+        self.change(caller, uid, Factor::Totp, now, |changes| {
+            changes.rename_device(uid, id, &name)?;
+            Ok(((), (FactorChange::Renamed, Some(id), Some(name))))
+        })
     }
 
     fn remove_factor(
@@ -203,14 +200,15 @@ impl Pipeline {
             return Err(bad_factor(LedgerError::NoSuchDevice));
         }
         self.may_change(caller, uid, code, now)?;
-        match what {
-            Removed::Device(id) => self.ledger.remove_device(uid, id),
-            Removed::Recovery => self.ledger.remove_recovery(uid),
-        }
-        .map_err(StageError::from)?;
+        self.change(caller, uid, factor.clone(), now, |changes| {
+            match what {
+                Removed::Device(id) => changes.remove_device(uid, id)?,
+                Removed::Recovery => changes.remove_recovery(uid)?,
+            };
+            Ok(((), (FactorChange::Removed, device, None)))
+        })?;
         info!(%uid, by = %caller.uid, %factor, "a factor was removed");
-        let change = (FactorChange::Removed, device, None);
-        Ok(self.factor_changed(caller, uid, factor, change, now)?)
+        Ok(())
     }
 
     fn has(&self, uid: Uid, what: Removed) -> Result<bool, StageError> {
@@ -258,26 +256,29 @@ impl Pipeline {
         now: Now,
     ) -> Result<(), Refusal> {
         self.may_change(caller, uid, code, now)?;
-        self.ledger
-            .store_recovery(uid, digests, now.wall)
-            .map_err(StageError::from)?;
+        self.change(caller, uid, Factor::Recovery, now, |changes| {
+            changes.store_recovery(uid, digests, now.wall)?;
+            Ok(((), (FactorChange::RecoveryCodesMade, None, None)))
+        })?;
         info!(%uid, by = %caller.uid, "new recovery codes");
-        let change = (FactorChange::RecoveryCodesMade, None, None);
-        Ok(self.factor_changed(caller, uid, Factor::Recovery, change, now)?)
+        Ok(())
     }
 
     fn unlock(&mut self, caller: Caller, uid: Uid, now: Now) -> Result<bool, Refusal> {
         if !caller.is_admin() {
             return Err(Refusal::NotPermitted);
         }
-        if !self.ledger.unlock(uid).map_err(StageError::from)? {
-            return Ok(false);
-        }
-        info!(%uid, by = %caller.uid, "failures forgotten");
         let subject = self.subject(uid);
-        let by = caller.uid;
-        self.record(now, [Event::Unlocked { subject, by }])?;
-        Ok(true)
+        let (by, audit) = (caller.uid, &mut self.audit);
+        let unlocked = self.ledger.change(|changes| {
+            let unlocked = changes.unlock(uid)?;
+            let event = unlocked.then_some(Event::Unlocked { subject, by });
+            write_down(audit, now, event).map(|()| unlocked)
+        })?;
+        if unlocked {
+            info!(%uid, %by, "failures forgotten");
+        }
+        Ok(unlocked)
     }
 
     fn export(&self, caller: Caller) -> Result<LedgerExport, Refusal> {
@@ -344,25 +345,46 @@ impl Pipeline {
         Ok(names.find(|name| is_free(name)).unwrap_or_default())
     }
 
-    fn factor_changed(
+    /// Changes a user's factors, and says how. What can't be recorded isn't done.
+    fn change<T>(
         &mut self,
         caller: Caller,
         uid: Uid,
         factor: Factor,
-        (change, device, name): (FactorChange, Option<DeviceId>, Option<String>),
         now: Now,
-    ) -> Result<(), StageError> {
-        let event = Event::FactorChanged {
-            subject: self.subject(uid),
-            factor,
-            change,
-            device,
-            name,
-            by: caller.uid,
-        };
-        self.record(now, [event])
+        make: impl FnOnce(&Changes<'_>) -> Result<(T, Changed), LedgerError>,
+    ) -> Result<T, Refusal> {
+        let subject = self.subject(uid);
+        let audit = &mut self.audit;
+        let made = self.ledger.change(|changes| {
+            let (made, (change, device, name)) = make(changes)?;
+            let event = Event::FactorChanged {
+                subject,
+                factor,
+                change,
+                device,
+                name,
+                by: caller.uid,
+            };
+            write_down(audit, now, [event]).map(|()| made)
+        });
+        made.map_err(bad_factor)
+    }
+
+    /// A refusal in the words for somebody who acts for another user.
+    pub(super) fn told_who(&self, caller: Caller, uid: Uid, refusal: Refusal) -> Refusal {
+        match refusal {
+            Refusal::Locked if caller.uid != uid => {
+                let user = self.subject_name(uid).unwrap_or_else(|| uid.to_string());
+                Refusal::OtherLocked { user }
+            }
+            refusal => refusal,
+        }
     }
 }
+
+/// What was done with a factor, with which device, and what that is called.
+type Changed = (FactorChange, Option<DeviceId>, Option<String>);
 
 fn shown_name(name: &str) -> Result<String, Refusal> {
     checked_name(name).ok_or_else(|| {
@@ -375,12 +397,13 @@ fn shown_name(name: &str) -> Result<String, Refusal> {
 }
 
 /// What is wrong with a factor is the caller's to mend; what is wrong with the disk isn't.
-pub(super) fn bad_factor(error: LedgerError) -> Refusal {
-    match error {
-        LedgerError::TooManyDevices | LedgerError::NameTaken { .. } | LedgerError::NoSuchDevice => {
+pub(super) fn bad_factor(error: impl Into<StageError>) -> Refusal {
+    use LedgerError::{NameTaken, NoSuchDevice, TooManyDevices};
+    match error.into() {
+        StageError::Ledger(error @ (TooManyDevices | NameTaken { .. } | NoSuchDevice)) => {
             Refusal::BadFactor(error.to_string())
         }
-        other => StageError::from(other).into(),
+        other => other.into(),
     }
 }
 

@@ -201,6 +201,18 @@ enum StageError {
     Gate(#[from] crate::kernel::GateError),
 }
 
+/// Writes records of what people see nowhere else, durably.
+fn write_down(
+    audit: &mut AuditLog,
+    now: Now,
+    events: impl IntoIterator<Item = Event>,
+) -> Result<(), StageError> {
+    for event in events {
+        audit.append(&crate::audit::Record::new(now, event))?;
+    }
+    Ok(audit.commit()?)
+}
+
 impl Pipeline {
     /// Chains a record to the log, which the next commit writes for good, and keeps what people
     /// may see of it.

@@ -43,12 +43,7 @@ struct Pending {
 #[must_use]
 pub enum EnrollOutcome {
     /// Right: the device is stored, and this code is used up.
-    Enrolled {
-        /// The device.
-        id: DeviceId,
-        /// Its name.
-        name: String,
-    },
+    Enrolled,
     /// Not right; counted like any other wrong code.
     Wrong {
         /// Tries left before the next one has to wait, or before the secret is dropped.
@@ -183,16 +178,19 @@ impl Enrollments {
     /// Wrong codes count and wait like those of [`super::verify_code`], so that enrolling is no
     /// way around the throttle; a right one doesn't reset the count (promise S5).
     ///
+    /// `record` is told of the device before it counts.
+    ///
     /// # Errors
-    /// If the ledger fails; then nothing is enrolled, and the secret stays pending.
-    pub fn confirm(
+    /// If the ledger or `record` fails; then nothing is enrolled, and the secret stays pending.
+    pub fn confirm<E: From<LedgerError>>(
         &mut self,
         ledger: &mut Ledger,
         uid: Uid,
         code: &str,
         now: Now,
         boot: &BootId,
-    ) -> Result<EnrollOutcome, LedgerError> {
+        record: impl FnOnce(DeviceId, &str) -> Result<(), E>,
+    ) -> Result<EnrollOutcome, E> {
         self.pending.retain(|_, pending| now.boot < pending.until);
         let Some(pending) = self.pending.get_mut(&uid) else {
             return Ok(EnrollOutcome::NoEnrollment);
@@ -205,10 +203,12 @@ impl Enrollments {
         let device = &pending.device;
         let step = totp::matching_step(uid, &device.secret, device.parameters, code, now)?;
         if let Some(step) = step {
-            let id = ledger.enroll(uid, device, Some(step), now.wall, pending.alone)?;
-            let name = device.name.clone();
+            ledger.change(|changes| {
+                let id = changes.enroll(uid, device, Some(step), now.wall, pending.alone)?;
+                record(id, &device.name)
+            })?;
             self.pending.remove(&uid);
-            return Ok(EnrollOutcome::Enrolled { id, name });
+            return Ok(EnrollOutcome::Enrolled);
         }
         let failures = ledger.record_failure(uid, &Factor::Totp, now.boot, boot)?;
         pending.wrong += 1;

@@ -68,9 +68,23 @@ impl Fixture {
     }
 
     fn confirm(&mut self, uid: Uid, code: &str, seconds: u64) -> EnrollOutcome {
+        self.confirm_if(uid, code, seconds, Ok(())).unwrap()
+    }
+
+    /// Confirms, where writing that down ends like this.
+    fn confirm_if(
+        &mut self,
+        uid: Uid,
+        code: &str,
+        seconds: u64,
+        recorded: Result<(), LedgerError>,
+    ) -> Result<EnrollOutcome, LedgerError> {
+        let record = |_, name: &str| {
+            assert_eq!(name, "new phone");
+            recorded
+        };
         self.enrollments
-            .confirm(&mut self.ledger, uid, code, at(seconds), &boot())
-            .unwrap()
+            .confirm(&mut self.ledger, uid, code, at(seconds), &boot(), record)
     }
 }
 

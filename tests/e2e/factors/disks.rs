@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A full disk: no factor counts that isn't written, and no code is good that can't be used up.
 
-use stile_tests::{ALICE, Host, ROOT};
+use stile_tests::{ALICE, Host, ROOT, Said};
 
-use crate::scene::{import, is_wrong, names, opens, recovery_codes, waiting};
+use crate::scene::{SECRET_32, import, is_wrong, names, opens, recovery_codes, waiting};
 
 const FULL: &str = "nothing can be granted now";
 
@@ -72,4 +72,66 @@ fn keys_that_could_not_be_written_replace_none() {
     host.disks().ledger.make_room();
     host.start();
     opens(&host, &token.fresh_code());
+}
+
+/// Renames device 1 until that can't be recorded, and tells its last name. What is left of a page
+/// of the log's file still takes some records.
+#[track_caller]
+fn until_the_log_is_full(host: &Host) -> String {
+    host.disks().audit.fill();
+    let rename = |name: &str| {
+        let arguments = ["factor", "rename", "--user", "alice", "1", name];
+        host.stile(ROOT, &arguments)
+    };
+    for number in 0..100 {
+        let said = rename(&format!("name {number}"));
+        if said.code != 0 {
+            said.failed(1, FULL);
+            return format!("name {}", number - 1);
+        }
+    }
+    panic!("a full disk takes all records");
+}
+
+fn of_alice(host: &Host, arguments: &[&str], typed: &str) -> Said {
+    let whose = ["--user", "alice"];
+    let arguments: Vec<_> = arguments.iter().chain(&whose).copied().collect();
+    host.stile_typing(ROOT, &arguments, typed)
+}
+
+#[test]
+fn no_change_of_factors_is_made_that_can_not_be_recorded() {
+    let mut host = small();
+    let token = import(&host, "token");
+    let codes = recovery_codes(&host);
+    is_wrong(&host, &token.wrong_code());
+    of_alice(&host, &["factor", "rename", "1", "name -1"], "").succeeded();
+    let adding = host.enrolling(ROOT, &["factor", "add", "--json", "--user", "alice"], None);
+    let adding = adding.unwrap();
+    let name = until_the_log_is_full(&host);
+    let as_before = |host: &Host| {
+        let factors = host.factors(ALICE);
+        assert_eq!(names(host, ALICE), [name.as_str(), ""]);
+        assert_eq!(factors[0]["failures"], 1, "{factors:?}");
+        assert_eq!(factors[1]["left"], 10, "{factors:?}");
+    };
+    as_before(&host);
+    let another = ["factor", "import", "--name", "another", "--stdin"];
+    of_alice(&host, &another, SECRET_32).failed(1, FULL);
+    of_alice(&host, &["factor", "remove", "1"], "").failed(1, FULL);
+    of_alice(&host, &["factor", "remove", "recovery"], "").failed(1, FULL);
+    let said = of_alice(&host, &["factor", "recovery", "--json"], "");
+    said.failed(1, FULL);
+    assert_eq!(said.stdout, "");
+    host.stile(ROOT, &["unlock", "alice"]).failed(1, FULL);
+    let first = adding.authenticator.fresh_code();
+    adding.confirm(&first).0.failed(1, FULL);
+    as_before(&host);
+    host.disks().audit.make_room();
+    host.restart();
+    as_before(&host);
+    opens(&host, &codes[0]);
+    let renamed = host.audit().records();
+    let last = renamed.of("factor-changed").pop().unwrap();
+    assert_eq!(last["name"], name, "the log has what was done: {last}");
 }

@@ -79,14 +79,19 @@ fn a_new_device_is_no_way_out() {
     is_wrong(&host, &token.wrong_code());
     let replacing = host.begin_replacing(ALICE);
     let first = replacing.authenticator.fresh_code();
-    replacing.confirm(&first).0.failed(1, "locked out");
+    replacing.confirm(&first).0.failed(1, "alice is locked out");
     // One that counts at once doesn't help either.
     host.stile(ROOT, &["factor", "remove", "--user", "alice", "1"])
         .succeeded();
     let token = import(&host, "another");
     let client = waiting(&host);
-    host.answer(ALICE, None, &token.fresh_code())
-        .failed(1, LOCKED);
+    let code = token.fresh_code();
+    host.answer(ALICE, None, &code).failed(1, LOCKED);
+    // Whoever answers for her reads whom it is about.
+    let id = format!("uint64:{}", host.pending(ALICE)[0]["id"]);
+    let code = format!("string:{code}");
+    host.call(ROOT, "Answer", &[&id, &code])
+        .failed(1, "`stile unlock alice` ends that");
     client.still_waits();
 }
 

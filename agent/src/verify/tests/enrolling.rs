@@ -2,7 +2,7 @@
 use super::*;
 
 fn is_enrolled(outcome: &EnrollOutcome) -> bool {
-    matches!(outcome, EnrollOutcome::Enrolled { name, .. } if name == "new phone")
+    matches!(outcome, EnrollOutcome::Enrolled)
 }
 
 #[test]
@@ -46,6 +46,18 @@ fn a_secret_counts_from_its_first_right_code_on_which_is_used_up() {
         fixture.confirm(BOB, &next, START + 30),
         EnrollOutcome::NoEnrollment
     );
+}
+
+#[test]
+fn a_device_that_can_not_be_written_down_does_not_count_and_can_be_confirmed_later() {
+    let mut fixture = Fixture::new();
+    let enrollment = fixture.begin(BOB, START);
+    let code = app(&enrollment).generate(START).to_string();
+    let full = Err(LedgerError::NoDataKey);
+    fixture.confirm_if(BOB, &code, START, full).unwrap_err();
+    assert!(!fixture.ledger.is_enrolled(BOB).unwrap());
+    assert_eq!(fixture.verify(BOB, &code, START), Verification::NotEnrolled);
+    assert!(is_enrolled(&fixture.confirm(BOB, &code, START)));
 }
 
 #[test]
