@@ -6,7 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stile::pipeline::{Overrides, Places, run};
+use stile::sys::wiping::Wiping;
 use stile::sys::{log, process};
+
+/// Secrets pass through memory that nobody else wipes.
+#[global_allocator]
+static MEMORY: Wiping = Wiping;
 
 /// Holds connections to protected endpoints until their users have stepped up.
 ///

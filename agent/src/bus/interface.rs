@@ -430,8 +430,8 @@ impl Agent {
     }
 }
 
-/// The code, if it isn't longer than any code is. The message that it came in belongs to zbus
-/// and isn't wiped.
+/// The code, if it isn't longer than any code is. The message that it came in belongs to zbus;
+/// the allocator wipes it ([`crate::sys::wiping`]).
 pub(super) fn bounded(code: &str) -> Result<Zeroizing<String>, Refused> {
     if code.len() > MAX_CODE {
         return Err(Refused::BadArgument(format!(

@@ -23,3 +23,4 @@ pub mod slices;
 pub mod sock_diag;
 pub mod socket;
 pub mod watch;
+pub mod wiping;

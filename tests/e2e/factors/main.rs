@@ -16,6 +16,7 @@ mod keys;
 mod ledgers;
 mod locking;
 mod malware;
+mod memory;
 mod migrating;
 mod pam;
 mod pam_failures;
