@@ -7,7 +7,6 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::classify::{Gone, ProcessState, Protocol, Subject};
 use crate::ids::EndpointId;
-use crate::policy::Asks;
 
 const ALICE: Uid = Uid(1000);
 const BOB: Uid = Uid(1001);
@@ -45,10 +44,7 @@ fn pending(deadlines: &[BootTime]) -> (Challenges, ChallengeId) {
         realm: RuleName::new("prod").unwrap(),
         bound: Bound::User,
         socket: None,
-        proof: Proof {
-            asks: Asks::Any(vec![Factor::Totp]),
-            recovery: false,
-        },
+        proof: Proof::default(),
     };
     let mut ids = Vec::new();
     for (cookie, deadline) in (1..).zip(deadlines) {

@@ -246,7 +246,9 @@ fn proofs(request: ProofRequest) {
         ProofRequest::Admit(_, factor, reply) => {
             drop(reply.send(Err(Refusal::NoSuchFactor(factor.to_string()))));
         }
-        ProofRequest::Passed(_, _, reply) | ProofRequest::Failed(_, _, reply) => {
+        ProofRequest::Passed(_, _, reply)
+        | ProofRequest::Failed(_, _, reply)
+        | ProofRequest::Unanswered(_, _, _, reply) => {
             drop(reply.send(Err(Refusal::NoSuchChallenge)));
         }
         ProofRequest::Emergencies(reply) => drop(reply.send(Ok(Vec::new()))),
