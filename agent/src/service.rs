@@ -15,7 +15,7 @@ mod proofs;
 mod reasons;
 mod views;
 
-pub use factors::{CodeTestView, FactorRequest, FactorView, Import, Removed, Wish};
+pub use factors::{CodeTestView, FactorRequest, FactorView, Import, ImportedAll, Removed, Wish};
 pub use proofs::{
     Admission, Emergency, EmergencyView, ProofFor, ProofRequest, ProofStep, Unanswered,
 };

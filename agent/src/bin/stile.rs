@@ -3,6 +3,12 @@
 
 use std::process::ExitCode;
 
+use stile::sys::wiping::Wiping;
+
+/// Secrets that are shown and read pass through memory that nobody else wipes.
+#[global_allocator]
+static MEMORY: Wiping = Wiping;
+
 fn main() -> ExitCode {
     stile::cli::main()
 }

@@ -23,6 +23,12 @@ trait Factors {
     #[zbus(no_autostart)]
     fn import(&self, uid: u32, token: ImportDict) -> Result<u64, Refused>;
     #[zbus(no_autostart)]
+    fn import_all(
+        &self,
+        tokens: Vec<(u32, ImportDict)>,
+        r#try: bool,
+    ) -> Result<(Vec<u64>, Vec<(u32, String)>), Refused>;
+    #[zbus(no_autostart)]
     fn rename(&self, uid: u32, id: u64, name: &str) -> Result<(), Refused>;
     #[zbus(no_autostart)]
     fn remove(&self, uid: u32, id: u64, code: &str) -> Result<(), Refused>;
@@ -51,6 +57,27 @@ pub struct Token {
     pub digits: u32,
     /// Seconds of a step.
     pub period: u64,
+}
+
+impl Token {
+    fn as_dict(&self) -> ImportDict {
+        let mut dict = ImportDict::default();
+        self.secret.as_str().clone_into(&mut dict.secret);
+        dict.name.clone_from(&self.name);
+        dict.algorithm = Some(self.algorithm.clone());
+        dict.digits = Some(self.digits);
+        dict.period = Some(self.period);
+        dict
+    }
+}
+
+/// What became of many tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportedTokens {
+    /// Their ids, in the same order; none if it was only tried.
+    Done(Vec<u64>),
+    /// Nothing has changed: which of them can't be taken over, and why.
+    Mistakes(Vec<(usize, String)>),
 }
 
 impl AgentClient {
@@ -93,13 +120,28 @@ impl AgentClient {
     /// # Errors
     /// See [`Self::factors`].
     pub async fn import_factor(&self, uid: Uid, token: &Token) -> Result<u64, ClientError> {
-        let mut dict = ImportDict::default();
-        token.secret.as_str().clone_into(&mut dict.secret);
-        dict.name.clone_from(&token.name);
-        dict.algorithm = Some(token.algorithm.clone());
-        dict.digits = Some(token.digits);
-        dict.period = Some(token.period);
-        Ok(self.factors_proxy().await?.import(uid.0, dict).await?)
+        let proxy = self.factors_proxy().await?;
+        Ok(proxy.import(uid.0, token.as_dict()).await?)
+    }
+
+    /// Takes many tokens over, all of them or none; only tries that with `only_tried`.
+    ///
+    /// # Errors
+    /// See [`Self::factors`].
+    pub async fn import_factors(
+        &self,
+        tokens: &[(Uid, Token)],
+        only_tried: bool,
+    ) -> Result<ImportedTokens, ClientError> {
+        let dicts = tokens.iter().map(|(uid, token)| (uid.0, token.as_dict()));
+        let proxy = self.factors_proxy().await?;
+        let (ids, mistakes) = proxy.import_all(dicts.collect(), only_tried).await?;
+        if mistakes.is_empty() {
+            return Ok(ImportedTokens::Done(ids));
+        }
+        let mistakes = mistakes.into_iter();
+        let mistakes = mistakes.map(|(at, why)| (usize::try_from(at).unwrap_or(usize::MAX), why));
+        Ok(ImportedTokens::Mistakes(mistakes.collect()))
     }
 
     /// Gives a device another name.

@@ -18,7 +18,11 @@ use super::wire::{
 };
 use crate::ids::{DeviceId, Uid};
 use crate::ledger::RecoverySet;
-use crate::service::{FactorRequest, Refusal, Removed, Request};
+use crate::service::{FactorRequest, ImportedAll, Refusal, Removed, Request};
+
+/// Most tokens that are taken over at once: the pipeline does nothing else meanwhile, which takes
+/// some tens of milliseconds for so many.
+const MAX_IMPORT: usize = 1000;
 
 /// The object on the bus.
 pub(super) struct Factors {
@@ -101,6 +105,49 @@ impl Factors {
             })
             .await?;
         Ok(id.0)
+    }
+
+    /// Takes many tokens over, all of them or none: each with its user, and as `Import` has it. With
+    /// `try` nothing changes. `mistakes` has the place of each that can't be taken over, from 0
+    /// on, and why; `ids` is empty then, and where it was only tried. For administrators.
+    #[zbus(out_args("ids", "mistakes"))]
+    async fn import_all(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+        tokens: Vec<(u32, ImportDict)>,
+        r#try: bool,
+    ) -> Result<(Vec<u64>, Vec<(u32, String)>), Refused> {
+        if tokens.len() > MAX_IMPORT {
+            let text = format!("that are more than {MAX_IMPORT} tokens; import them in parts");
+            return Err(Refused::BadArgument(text));
+        }
+        let mut imports = Vec::with_capacity(tokens.len());
+        let mut mistakes = Vec::new();
+        for (at, (uid, token)) in (0..).zip(tokens) {
+            match import_of(token) {
+                Ok(import) => imports.push((Uid(uid), import)),
+                Err(error) => mistakes.push((at, error.to_string())),
+            }
+        }
+        let imported = self
+            .desk
+            .ask_as_admin(&header, bus, Action::EnrollOthers, |caller, reply| {
+                // Whoever may not is told so, whatever is wrong with the tokens.
+                let only_tried = r#try || !mistakes.is_empty();
+                Request::Factors(caller, FactorRequest::ImportAll(imports, only_tried, reply))
+            })
+            .await?;
+        Ok(match imported {
+            ImportedAll::Done(ids) => (ids.into_iter().map(|id| id.0).collect(), mistakes),
+            // Counted without those that are none.
+            ImportedAll::Mistakes(_) if !mistakes.is_empty() => (Vec::new(), mistakes),
+            ImportedAll::Mistakes(found) => {
+                let found = found.into_iter();
+                let found = found.map(|(at, why)| (u32::try_from(at).unwrap_or(u32::MAX), why));
+                (Vec::new(), found.collect())
+            }
+        })
     }
 
     /// Gives a device another name.

@@ -35,7 +35,7 @@ use zbus::connection::Builder;
 pub use client::{AgentClient, ClientError};
 #[cfg(test)]
 pub(crate) use desk::STOPPING;
-pub use factor_client::Token;
+pub use factor_client::{ImportedTokens, Token};
 pub use refused::Refused;
 pub use watch::{Heard, Watch};
 

@@ -8,16 +8,17 @@ use zeroize::Zeroizing;
 
 use super::enroll::{self, find_user};
 use super::factor_args::{
-    Factor, FactorAdd, FactorImport, FactorList, FactorRecovery, FactorRemove, FactorRename,
-    FactorTest, Unlock, Whose,
+    Factor, FactorAdd, FactorList, FactorRecovery, FactorRemove, FactorRename, FactorTest, Unlock,
+    Whose,
 };
+use super::factor_import;
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
 use super::show::user_name;
 use super::table::{Cut, Table};
 use super::terminal::{Prompter, Typed};
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
-use crate::bus::{AgentClient, ClientError, Refused, Token};
+use crate::bus::{AgentClient, ClientError, Refused};
 use crate::ids::Uid;
 use crate::service::{CodeTestView, FactorView};
 use crate::texts::Texts;
@@ -30,7 +31,7 @@ pub(super) async fn run(factor: Factor) -> Result<Exit, Failure> {
     match factor {
         Factor::List(args) => list(args).await,
         Factor::Add(args) => add(args).await,
-        Factor::Import(args) => import(args).await,
+        Factor::Import(args) => factor_import::run(args).await,
         Factor::Rename(args) => rename(args).await,
         Factor::Remove(args) => remove(args).await,
         Factor::Test(args) => test(args).await,
@@ -108,29 +109,6 @@ async fn add(args: FactorAdd) -> Result<Exit, Failure> {
         args.format.json,
     )
     .await
-}
-
-async fn import(args: FactorImport) -> Result<Exit, Failure> {
-    let user = find_user(&args.user)?;
-    let client = AgentClient::connect_as_admin().await?;
-    let prompter = Prompter::open(args.stdin)?;
-    prompter.say("The secret of the token, in base 32:")?;
-    let secret = prompter.secret(PATIENCE).await?;
-    let token = Token {
-        name: args.name,
-        secret,
-        algorithm: args.algorithm,
-        digits: args.digits,
-        period: args.period,
-    };
-    let id = client.import_factor(user, &token).await?;
-    if args.format.json {
-        print_json(&serde_json::json!({ "uid": user.0, "id": id }))?;
-    } else {
-        let text = format!("{} has the token now, as device {id}", user_name(user));
-        print(&styled(GOOD, &text))?;
-    }
-    Ok(Exit::Ok)
 }
 
 async fn rename(args: FactorRename) -> Result<Exit, Failure> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What can be typed about factors, the ledger and its keys.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueHint};
 
 use super::args::Format;
@@ -24,13 +26,19 @@ pub(super) enum Factor {
         "stile factor add --replace    a new phone in the place of all devices"
     ))]
     Add(FactorAdd),
-    /// Take over a hardware token whose secret is known
+    /// Take over hardware tokens whose secrets are known
     ///
-    /// Reads the secret, in base 32, from the terminal or as one line from stdin; it is never an
-    /// argument. Only administrators may.
+    /// Of one token: reads the secret, in base 32, from the terminal or as one line from stdin; it
+    /// is never an argument. With --file, many at once: from PSKC (RFC 6030, secrets in plain text)
+    /// or a file of otpauth URLs, one on a line, each with its user before it or as its account.
+    /// All mistakes are told with their lines, and where there is one nothing is imported. Only
+    /// administrators may.
     #[command(after_help = after!(
         "sudo stile factor import --user alice --name token --digits 8 --period 60",
-        "sudo stile factor import --user alice --algorithm sha256 --stdin < secret"
+        "sudo stile factor import --user alice --algorithm sha256 --stdin < secret",
+        "sudo stile factor import --file tokens.xml --dry-run",
+        "sudo stile factor import --file tokens.xml --map 4711=alice --map 4712=bob",
+        "sudo stile factor import --file tokens.xml --map-file owners.csv --json"
     ))]
     Import(FactorImport),
     /// Give a device another name
@@ -109,8 +117,20 @@ pub(super) struct FactorAdd {
 #[derive(Debug, Args)]
 pub(super) struct FactorImport {
     /// The user, by name or uid
-    #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username)]
-    pub(super) user: String,
+    #[arg(long, value_name = "NAME|UID", value_hint = ValueHint::Username, required_unless_present = "file")]
+    pub(super) user: Option<String>,
+    /// Take over all tokens of this file: PSKC, or otpauth URLs
+    #[arg(long, value_hint = ValueHint::FilePath, conflicts_with_all = ["user", "name", "algorithm", "digits", "period", "stdin"])]
+    pub(super) file: Option<PathBuf>,
+    /// Whose the token with this serial number is, whatever the file says; may be repeated
+    #[arg(long, value_name = "SERIAL=USER", requires = "file")]
+    pub(super) map: Vec<String>,
+    /// The same for many: a file with lines `serial,user`
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath, requires = "file")]
+    pub(super) map_file: Option<PathBuf>,
+    /// Only tell what would be wrong
+    #[arg(long, requires = "file")]
+    pub(super) dry_run: bool,
     /// What to call it
     #[arg(long)]
     pub(super) name: Option<String>,
@@ -205,7 +225,7 @@ pub(super) enum Ledger {
 pub(super) struct LedgerAt {
     /// Open the ledger in this directory instead of asking the agent
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(super) state_dir: Option<std::path::PathBuf>,
+    pub(super) state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(super) format: Format,
 }

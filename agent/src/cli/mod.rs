@@ -13,6 +13,7 @@ mod elevate;
 mod enroll;
 mod factor;
 mod factor_args;
+mod factor_import;
 mod failure;
 mod generate;
 mod help;
@@ -29,6 +30,7 @@ mod show;
 mod table;
 mod terminal;
 mod text;
+mod tokens;
 mod top;
 mod wait;
 

@@ -11,7 +11,9 @@ use crate::audit::{Event, FactorChange, FactorOutcome};
 use crate::classify::escape::printable;
 use crate::clock::Now;
 use crate::ids::{DeviceId, Uid};
-use crate::ledger::{Changes, LedgerError, LedgerExport, NewDevice, RecoveryDigests, Throttle};
+use crate::ledger::{
+    Changes, Device, LedgerError, LedgerExport, NewDevice, RecoveryDigests, Throttle,
+};
 use crate::policy::{Assurance, Factor};
 use crate::service::{
     Answer, Caller, CodeTestView, Enrollment, FactorRequest, FactorView, Import, Refusal, Removed,
@@ -36,6 +38,10 @@ impl Pipeline {
             }
             FactorRequest::Import(uid, import, reply) => {
                 let imported = self.import_factor(caller, uid, import, now);
+                self.finish(reply, imported);
+            }
+            FactorRequest::ImportAll(imports, only_tried, reply) => {
+                let imported = self.import_all(caller, imports, only_tried, now);
                 self.finish(reply, imported);
             }
             FactorRequest::Rename(uid, id, name, reply) => {
@@ -332,17 +338,7 @@ impl Pipeline {
     /// A name that the user has no device of.
     pub(super) fn device_name(&self, uid: Uid, wanted: Option<String>) -> Result<String, Refusal> {
         let taken = self.ledger.devices(uid).map_err(StageError::from)?;
-        let is_free = |name: &str| !taken.iter().any(|device| device.name == name);
-        if let Some(wanted) = wanted {
-            let name = shown_name(&wanted)?;
-            return match is_free(&name) {
-                true => Ok(name),
-                false => Err(bad_factor(LedgerError::NameTaken { name })),
-            };
-        }
-        let numbered = (2..).map(|number| format!("{USUAL_NAME} {number}"));
-        let mut names = std::iter::once(USUAL_NAME.to_owned()).chain(numbered);
-        Ok(names.find(|name| is_free(name)).unwrap_or_default())
+        free_name(&taken, wanted)
     }
 
     /// Changes a user's factors, and says how. What can't be recorded isn't done.
@@ -385,6 +381,21 @@ impl Pipeline {
 
 /// What was done with a factor, with which device, and what that is called.
 type Changed = (FactorChange, Option<DeviceId>, Option<String>);
+
+/// A name that none of these devices has.
+pub(super) fn free_name(taken: &[Device], wanted: Option<String>) -> Result<String, Refusal> {
+    let is_free = |name: &str| !taken.iter().any(|device| device.name == name);
+    if let Some(wanted) = wanted {
+        let name = shown_name(&wanted)?;
+        return match is_free(&name) {
+            true => Ok(name),
+            false => Err(bad_factor(LedgerError::NameTaken { name })),
+        };
+    }
+    let numbered = (2..).map(|number| format!("{USUAL_NAME} {number}"));
+    let mut names = std::iter::once(USUAL_NAME.to_owned()).chain(numbered);
+    Ok(names.find(|name| is_free(name)).unwrap_or_default())
+}
 
 fn shown_name(name: &str) -> Result<String, Refusal> {
     checked_name(name).ok_or_else(|| {

@@ -21,6 +21,7 @@ mod faults;
 mod flood;
 mod flows;
 mod given_up;
+mod importing;
 mod judging;
 mod meeting;
 mod names;

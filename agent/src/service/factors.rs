@@ -17,6 +17,9 @@ pub enum FactorRequest {
     Add(Uid, Wish, Reply<Enrollment>),
     /// Takes a hardware token over. Only for administrators.
     Import(Uid, Import, Reply<DeviceId>),
+    /// Takes many over, all of them or none; with `true` it is only tried. Only for
+    /// administrators.
+    ImportAll(Vec<(Uid, Import)>, bool, Reply<ImportedAll>),
     /// Gives a device another name.
     Rename(Uid, DeviceId, String, Reply<()>),
     /// Forgets a device.
@@ -53,6 +56,15 @@ pub struct Import {
     pub secret: TotpSecret,
     /// How it makes codes.
     pub parameters: TotpParameters,
+}
+
+/// What became of many tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportedAll {
+    /// Their ids, in the same order; none if it was only tried.
+    Done(Vec<DeviceId>),
+    /// Nothing has changed: which of them can't be taken over, and why.
+    Mistakes(Vec<(usize, String)>),
 }
 
 /// What is to be removed.

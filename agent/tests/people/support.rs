@@ -11,7 +11,7 @@ use stile::bus::{BusService, BusSettings, serve_at};
 use stile::ids::{ChallengeId, DeviceId, Uid};
 use stile::service::{
     Answer, Caller, ChallengeView, CodeTestView, Enrollment, FactorRequest, FactorView,
-    ProofRequest, RealmView, Refusal, Request, StatusView,
+    ImportedAll, ProofRequest, RealmView, Refusal, Request, StatusView,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -210,6 +210,11 @@ fn factors(caller: Caller, request: FactorRequest) {
         FactorRequest::Import(_, import, reply) => {
             let length = import.secret.as_bytes().len() as u64;
             drop(reply.send(Ok(DeviceId(length))));
+        }
+        FactorRequest::ImportAll(imports, only_tried, reply) => {
+            let ids = imports.iter().map(|(uid, _)| DeviceId(uid.0.into()));
+            let ids = ids.filter(|_| !only_tried).collect();
+            drop(reply.send(Ok(ImportedAll::Done(ids))));
         }
         FactorRequest::Rename(_, _, name, reply) => {
             drop(reply.send(Err(Refusal::BadFactor(name))));

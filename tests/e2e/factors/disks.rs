@@ -3,6 +3,7 @@
 
 use stile_tests::{ALICE, Host, ROOT, Said};
 
+use crate::importing::importing;
 use crate::scene::{SECRET_32, import, is_wrong, names, opens, recovery_codes, waiting};
 
 const FULL: &str = "nothing can be granted now";
@@ -118,6 +119,8 @@ fn no_change_of_factors_is_made_that_can_not_be_recorded() {
     as_before(&host);
     let another = ["factor", "import", "--name", "another", "--stdin"];
     of_alice(&host, &another, SECRET_32).failed(1, FULL);
+    let many = format!("otpauth://totp/Old:alice?secret={SECRET_32}\n");
+    importing(&host, &many, &[]).failed(1, FULL);
     of_alice(&host, &["factor", "remove", "1"], "").failed(1, FULL);
     of_alice(&host, &["factor", "remove", "recovery"], "").failed(1, FULL);
     let said = of_alice(&host, &["factor", "recovery", "--json"], "");

@@ -12,6 +12,7 @@ mod clocks;
 mod devices;
 mod disks;
 mod emergencies;
+mod importing;
 mod keys;
 mod ledgers;
 mod locking;
