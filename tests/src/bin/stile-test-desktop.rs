@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use stile_tests::{
     ALICE, Desktop, Host, Installed, Postgres, ROOT, Running, has_postgres, missing, postgres_bin,
+    until,
 };
 
 const POLICY: &str = r#"
@@ -40,6 +41,8 @@ insert into accounts values
 const QUERY: &str = "select owner, balance from accounts order by id";
 /// The title of the dialog's window.
 const DIALOG: &str = "stile";
+/// What draws GNOME's own dialog outside of GNOME, and the desktop on which it is preferred.
+const GNOME: (&str, &str) = ("gcr-prompter", "GNOME");
 /// A dialog, and the desktop that it belongs to.
 const PINENTRIES: [(&str, &str); 2] = [("pinentry-qt", "KDE"), ("pinentry-gtk-2", "XFCE")];
 
@@ -61,8 +64,11 @@ fn main() -> ExitCode {
     assert!(made.status.success(), "psql: {made:?}");
     let authenticator = host.enroll(ALICE);
     let installed = Installed::new();
-    let variables = screen.variables(&[("XDG_CURRENT_DESKTOP", desktop), ("STILE_LOG", "warn")]);
-    let _prompter = host.prompter(&installed, ALICE, &variables);
+    let prompter_on = |desktop: &str| {
+        let variables = [("XDG_CURRENT_DESKTOP", desktop), ("STILE_LOG", "warn")];
+        host.prompter(&installed, ALICE, &screen.variables(&variables))
+    };
+    let mut prompter = prompter_on(desktop);
 
     let story = Story(Instant::now());
     story.seen("alice sits at a desktop with stile-prompt in her session");
@@ -97,17 +103,25 @@ fn main() -> ExitCode {
     assert!(output.status.success(), "psql: {output:?}");
     story.seen("another psql goes through without a question, for 15 minutes");
     host.stile(ALICE, &["revoke", "--all"]).succeeded();
+    if missing(&[GNOME.0]).is_none() {
+        drop(prompter);
+        until("its prompter is gone", || {
+            (host.prompters(ALICE) == 0).then_some(())
+        });
+        prompter = prompter_on(GNOME.1);
+    }
     let psql = ask();
     screen.wait_for_window(DIALOG);
+    story.seen("revoked, and asked again");
+    show(&screen, "demo-again");
     screen.presses("Escape");
     let output = psql.output();
     assert!(!output.status.success(), "psql: {output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     let error = said.lines().next().unwrap_or_default();
     let error = error.rsplit(": ").next().unwrap_or_default();
-    story.seen(format!(
-        "revoked, asked again, and refused with Escape: psql says \"{error}\""
-    ));
+    story.seen(format!("refused with Escape: psql says \"{error}\""));
+    drop(prompter);
     ExitCode::SUCCESS
 }
 
