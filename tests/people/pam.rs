@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use stile_tests::{ALICE, Desktop, Host, Installed, cannot_run, missing, program};
+use stile_tests::{ALICE, Desktop, Host, Installed, cannot_run, missing, program, until};
 
 use super::dunst::Dunst;
 use super::scene::{Asked, DIALOG, asked_at};
@@ -64,6 +64,18 @@ fn outcomes(host: &Host) -> Vec<String> {
     judged
         .map(|record| record["outcome"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// True while a process asks this service of PAM.
+fn is_asked(service: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .any(|words| {
+            words
+                .split(|byte| *byte == 0)
+                .any(|it| it == service.as_bytes())
+        })
 }
 
 /// Asks, is answered wrongly, asks again and is answered.
@@ -136,6 +148,21 @@ fn the_dialog_speaks_of_an_answer_and_says_when_one_was_wrong() {
         "{said}"
     );
     assert!(!said.contains("code"), "{said}");
+}
+
+#[test]
+fn a_dialog_that_nobody_needs_any_more_ends_what_asks_pam() {
+    let Some(asked) = asked(5, "pinentry-qt", "KDE") else {
+        return;
+    };
+    let client = asked.host.connect(ALICE);
+    asked.desktop.wait_for_window(DIALOG);
+    assert!(is_asked("stile-people-5"));
+    client.kill();
+    asked.desktop.wait_for_no_window(DIALOG);
+    until("stile-pam has ended", || {
+        (!is_asked("stile-people-5")).then_some(())
+    });
 }
 
 #[test]

@@ -449,12 +449,15 @@ impl Prompt {
             screen: Some(seen.0),
             ..AttemptDict::default()
         };
+        // Whoever drops this ends the conversation, and with it what asks PAM.
+        let mut led = self.proving.lead(caller);
         let mut step = begin().await;
         loop {
             step = match step {
                 Ok(Step::Tell {
                     conversation, text, ..
                 }) => {
+                    led.goes_on(conversation);
                     self.pass_on(prompter, &text).await;
                     let on = self
                         .proving
@@ -464,13 +467,13 @@ impl Prompt {
                 Ok(Step::Ask {
                     conversation, text, ..
                 }) => {
+                    led.goes_on(conversation);
                     attempt.question = Some(text);
                     let deed = match self.prompt(prompter, &attempt).await {
                         Ok(deed) => deed,
                         Err(error) => return Shown::Unable(error.to_string()),
                     };
                     if deed.outcome != "code" {
-                        let _ = self.proving.cancel(caller, conversation);
                         return self.not_answered(&deed).await;
                     }
                     let text = deed.code.clone().unwrap_or_default();

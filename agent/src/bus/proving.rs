@@ -54,6 +54,29 @@ pub(super) enum Step {
     Over(Answer),
 }
 
+/// Leads conversations of one caller's; the last of them ends when this is dropped.
+pub(super) struct Led {
+    proving: Proving,
+    caller: Caller,
+    conversation: Option<u64>,
+}
+
+impl Led {
+    /// This one goes on.
+    pub(super) fn goes_on(&mut self, conversation: u64) {
+        self.conversation = Some(conversation);
+    }
+}
+
+impl Drop for Led {
+    fn drop(&mut self) {
+        if let Some(conversation) = self.conversation {
+            // One that is over is gone already.
+            let _ = self.proving.cancel(self.caller, conversation);
+        }
+    }
+}
+
 struct Talk {
     uid: Uid,
     what: ProofFor,
@@ -134,6 +157,15 @@ impl Proving {
             }
         }
         self.step(caller, id, run).await
+    }
+
+    /// Leads this caller's conversations as long as the result is kept.
+    pub(super) fn lead(&self, caller: Caller) -> Led {
+        Led {
+            proving: self.clone(),
+            caller,
+            conversation: None,
+        }
     }
 
     /// Ends a conversation; nothing is judged.
