@@ -19,6 +19,7 @@ mod proof_client;
 mod proofs;
 mod proving;
 mod refused;
+mod showing;
 mod watch;
 pub(crate) mod wire;
 
