@@ -34,6 +34,9 @@ mod tokens;
 mod top;
 mod wait;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use tokens::fuzz as fuzz_tokens;
+
 use std::future::Future;
 use std::process::ExitCode;
 

@@ -11,13 +11,13 @@ mod bus;
 mod files;
 mod kernel;
 
-use crate::{audit, classify, hosts, sys, verify};
+use crate::{audit, classify, cli, hosts, sys, verify};
 
 /// A target's name, which is also that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of the agent.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("audit", audit::fuzz),
     ("hosts", hosts::fuzz),
     ("login", classify::fuzz_login),
@@ -29,6 +29,7 @@ pub const TARGETS: [Target; 11] = [
     ("request", bus::request),
     ("settings", files::settings),
     ("syn", kernel::syn),
+    ("tokens", cli::fuzz_tokens),
 ];
 
 /// Runs the body of a target.

@@ -2,6 +2,8 @@
 //! Files of tokens, as makers of hardware tokens and other servers give them: PSKC (RFC 6030), or
 //! `otpauth:` URLs. All mistakes are found at once; none shows a secret.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod map;
 mod otpauth;
 mod pskc;
@@ -17,6 +19,8 @@ use crate::ids::Uid;
 use crate::ledger::TotpParameters;
 use crate::verify::checked_name;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz;
 pub(super) use map::Owners;
 
 /// Longest file that is read: a thousand keys of PSKC have about a megabyte.

@@ -6,6 +6,7 @@ use totp_rs::{Algorithm, Totp};
 use zeroize::Zeroizing;
 
 use super::{Found, Mistake};
+use crate::texts::escape;
 
 pub(super) fn read(text: &str) -> (Vec<Found>, Vec<Mistake>) {
     let mut found = Vec::new();
@@ -32,8 +33,8 @@ fn token(number: usize, line: &str) -> Result<Found, String> {
     if !url.starts_with("otpauth:") {
         return Err("this is neither `otpauth://…` nor `USER otpauth://…`".to_owned());
     }
-    // Its messages name what is wrong and never the secret.
-    let totp = Totp::from_url(url).map_err(|error| error.to_string())?;
+    // Its messages name what is wrong and never the secret, but show other values as they are.
+    let totp = Totp::from_url(url).map_err(|error| escape(&error.to_string()))?;
     let algorithm = match totp.algorithm() {
         Algorithm::SHA1 => "sha1",
         Algorithm::SHA256 => "sha256",

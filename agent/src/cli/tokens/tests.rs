@@ -174,6 +174,14 @@ fn all_mistakes_of_addresses_are_told_with_their_lines() {
     let found = mistakes(text, &Owners::default());
     let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 4, 5], "{found:#?}");
+    let text = "otpauth://totp/x:root?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&digits=%1b[2J";
+    let [(1, shown)] = &mistakes(text, &Owners::default())[..] else {
+        panic!("one mistake");
+    };
+    assert!(
+        shown.contains("u{1b}[2J") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
 }
 
 #[test]
