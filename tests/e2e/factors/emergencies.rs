@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use stile_tests::{ALICE, Authenticator, BOB, Host, ROOT, Said, User};
 
+use crate::pam::Service;
 use crate::scene::{alarms, import, outcomes, waiting};
 
 const WHY: &str = "the primary is down, INC-42";
@@ -181,4 +182,40 @@ fn a_proof_in_an_emergency_answers_no_rule_and_none_of_a_rule_is_an_emergency() 
     host.answer(ALICE, None, &token.fresh_code()).succeeded();
     client.connected();
     assert_eq!(host.grants(ALICE)[0]["rule"], "usual");
+}
+
+#[test]
+fn an_emergency_may_take_two_factors_and_is_counted_once() {
+    let Some(service) = Service::new(20) else {
+        return;
+    };
+    let rule = "factors = [\"PAM\"]\n\n[[break_glass]]\nendpoints = [\"db\"]\n\
+                users = [\"alice\"]\nall = [\"totp\", \"PAM\"]";
+    let host = service.host(rule, "assurance = 2");
+    let token = import(&host, "token");
+    let mut client = waiting(&host);
+    let code = token.fresh_code();
+    break_glass(&host, ALICE, WHY, &code).failed(1, "also asks for");
+    client.still_waits();
+    assert!(host.grants(ALICE).is_empty());
+    assert!(host.audit().records().of("break-glass").is_empty());
+    let by_pam = [
+        "break-glass",
+        "db",
+        "--reason",
+        WHY,
+        "--stdin",
+        "--factor",
+        &service.factor,
+    ];
+    host.stile_typing(ALICE, &by_pam, "wrong")
+        .failed(1, "wrong code");
+    client.still_waits();
+    host.stile_typing(ALICE, &by_pam, "sesame").succeeded();
+    client.connected();
+    client.talks();
+    let records = host.audit().records();
+    assert_eq!(records.the("break-glass")["number"], 1);
+    let listed = host.stile(ALICE, &["break-glass", "--json"]);
+    assert_eq!(listed.succeeded().json()[0]["left"], 0);
 }
