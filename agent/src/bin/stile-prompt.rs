@@ -3,6 +3,12 @@
 
 use std::process::ExitCode;
 
+use stile::sys::wiping::Wiping;
+
+/// What is typed passes through memory that nobody else wipes.
+#[global_allocator]
+static MEMORY: Wiping = Wiping;
+
 fn main() -> ExitCode {
     stile::prompter::helper::main()
 }
