@@ -2,7 +2,7 @@
 //! Emergencies: past the rules for named users, with a proof and a reason, so often a day.
 
 use nix::errno::Errno;
-use stile_tests::{ALICE, Authenticator, BOB, Host, ROOT, Said, User};
+use stile_tests::{ALICE, Authenticator, BOB, Host, ROOT, Running, Said, Terminal, User, program};
 
 use crate::pam::Service;
 use crate::scene::{alarms, import, outcomes, waiting};
@@ -218,4 +218,24 @@ fn an_emergency_may_take_two_factors_and_is_counted_once() {
     assert_eq!(records.the("break-glass")["number"], 1);
     let listed = host.stile(ALICE, &["break-glass", "--json"]);
     assert_eq!(listed.succeeded().json()[0]["left"], 0);
+}
+
+#[test]
+fn the_terminal_says_that_it_is_an_alarm_and_asks_why_before_the_code() {
+    let (host, token) = locked("ttl = \"20m\"");
+    let mut terminal = Terminal::of(ALICE);
+    let mut command = host.on_terminal(&terminal, ALICE, &program("stile"));
+    let breaking = Running::start(command.args(["break-glass", "db"]));
+    terminal.shows("Emergency: opens db for 20 minutes, past the rules");
+    terminal.shows("This is recorded and raises an alarm.");
+    terminal.shows("1 time is left within 24 hours");
+    terminal.type_at("Reason", WHY);
+    terminal.type_at("code:", &token.fresh_code());
+    let said = breaking.output();
+    assert!(said.status.success(), "{said:?}");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("approved: db for 20 minutes"), "{said}");
+    host.connect(ALICE).connected();
+    let shown = terminal.shows("code:");
+    assert!(!shown.contains(&token.code_at(0)), "{shown}");
 }
