@@ -20,7 +20,7 @@ pub use proofs::{
     Admission, Emergency, EmergencyView, ProofFor, ProofRequest, ProofStep, Unanswered,
 };
 pub use reasons::ReasonView;
-pub use views::{DecisionView, ElevationView};
+pub use views::{DecisionView, ElevationView, RealmView};
 
 /// Who asks. Only the bus makes one, from the credentials that the bus daemon vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,41 +101,6 @@ pub struct Elevate {
     pub this_process: bool,
     /// Why, where rules of the realm ask for it.
     pub reason: Option<String>,
-}
-
-/// One realm in which a user may have to prove who they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RealmView {
-    /// Its name.
-    pub realm: String,
-    /// The endpoints that its rules speak of.
-    pub endpoints: Vec<String>,
-    /// For which connections a proof counts: `user`, `unit`, `process`, `socket`.
-    pub scopes: Vec<String>,
-    /// The longest time that a proof counts, in seconds.
-    pub ttl_seconds: u64,
-    /// How long the last proof still counts, in seconds; 0 if none does.
-    pub seconds_left: u64,
-    /// What the user can prove themselves with there, as `totp`.
-    pub factors: Vec<String>,
-    /// Whether a reason is asked for: `required`, `optional`, or empty if none is.
-    pub reason: String,
-    /// What the reason is called, as `ticket`; empty if it has no name.
-    pub reason_name: String,
-    /// The regular expression for the whole of it; empty if any text will do.
-    pub reason_pattern: String,
-}
-
-impl RealmView {
-    /// The reason that a proof beforehand takes.
-    #[must_use]
-    pub fn asked_reason(&self) -> ReasonView {
-        ReasonView {
-            demand: self.reason.clone(),
-            name: self.reason_name.clone(),
-            pattern: self.reason_pattern.clone(),
-        }
-    }
 }
 
 /// What became of a code.

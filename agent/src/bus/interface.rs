@@ -14,20 +14,18 @@ use super::desk::{Call, Desk, stopping, unidentified};
 use super::people::Order;
 use super::polkit::Action;
 use super::prompters::Prompters;
-use super::proofs::pid_of;
+use super::proofs::elevate;
 use super::refused::Refused;
 use super::wire::{
-    AboutDict, AnswerDict, ChallengeDict, DecisionDict, ElevationDict, EnrollmentDict, GrantDict,
-    PrompterDict, RealmDict, StatusDict,
+    AboutDict, AnswerDict, ChallengeDict, DecisionDict, ElevationDict, EnrollmentDict, ForDict,
+    GrantDict, PrompterDict, RealmDict, StatusDict,
 };
 use crate::ids::{ChallengeId, GrantId, Uid};
-use crate::service::{Elevate, Refusal, Request};
+use crate::service::{Refusal, Request};
 
 /// The longest code that is looked at, in bytes. A TOTP code has 6 to 8 digits, a recovery
 /// code some 30 characters.
 const MAX_CODE: usize = 64;
-/// The longest name of a realm that is looked at, in bytes.
-const MAX_NAME: usize = 256;
 /// The object on the bus.
 pub(super) struct Agent {
     desk: Desk,
@@ -211,25 +209,13 @@ impl Agent {
         this_process: bool,
         code: &str,
     ) -> Result<AnswerDict, Refused> {
-        let code = bounded(code)?;
-        if realm.len() > MAX_NAME {
-            return Err(Refusal::NoSuchRealm.into());
-        }
-        let call = self.desk.identify(&header, bus).await?;
-        let wanted = Elevate {
-            realm: realm.to_owned(),
-            seconds,
-            pid: pid_of(bus, &call).await,
-            this_process,
-            reason: None,
+        let what = ForDict {
+            realm: Some(realm.to_owned()),
+            seconds: Some(seconds),
+            this_process: Some(this_process),
+            ..ForDict::default()
         };
-        let answer = self
-            .desk
-            .pass_on(call.caller, |caller, reply| {
-                Request::Elevate(caller, wanted, code, reply)
-            })
-            .await?;
-        Ok(answer.into())
+        elevate(&self.desk, &header, bus, what, code).await
     }
 
     /// Ends the grant with this id of another user, or with 0 all of that user's and all of their proofs. For

@@ -114,18 +114,7 @@ impl Proofs {
         what: ForDict,
         code: &str,
     ) -> Result<AnswerDict, Refused> {
-        let code = bounded(code)?;
-        let call = self.desk.identify(&header, bus).await?;
-        let ProofFor::Realm(wanted) = purpose(what, bus, &call).await? else {
-            return Err(Refused::BadArgument("for which realm?".to_owned()));
-        };
-        let answer = self
-            .desk
-            .pass_on(call.caller, |caller, reply| {
-                Request::Elevate(caller, wanted, code, reply)
-            })
-            .await?;
-        Ok(answer.into())
+        elevate(&self.desk, &header, bus, what, code).await
     }
 
     /// The endpoints that the caller may reach in an emergency, past the rules.
@@ -181,6 +170,27 @@ impl Proofs {
     }
 }
 
+/// Takes a code before anything has connected.
+pub(super) async fn elevate(
+    desk: &Desk,
+    header: &Header<'_>,
+    bus: &Connection,
+    what: ForDict,
+    code: &str,
+) -> Result<AnswerDict, Refused> {
+    let code = bounded(code)?;
+    let call = desk.identify(header, bus).await?;
+    let ProofFor::Realm(wanted) = purpose(what, bus, &call).await? else {
+        return Err(Refused::BadArgument("for which realm?".to_owned()));
+    };
+    let answer = desk
+        .pass_on(call.caller, |caller, reply| {
+            Request::Elevate(caller, wanted, code, reply)
+        })
+        .await?;
+    Ok(answer.into())
+}
+
 /// What a proof is for, as the caller says it.
 async fn purpose(what: ForDict, bus: &Connection, call: &Call) -> Result<ProofFor, Refused> {
     let reason = what.reason.as_deref().map(bounded_reason).transpose()?;
@@ -197,11 +207,14 @@ async fn purpose(what: ForDict, bus: &Connection, call: &Call) -> Result<ProofFo
             reason: reason.unwrap_or_default(),
         })),
         ForDict {
+            realm: Some(realm), ..
+        } if realm.len() > MAX_NAME => Err(Refusal::NoSuchRealm.into()),
+        ForDict {
             realm: Some(realm),
             seconds,
             this_process,
             ..
-        } if realm.len() <= MAX_NAME => Ok(ProofFor::Realm(Elevate {
+        } => Ok(ProofFor::Realm(Elevate {
             realm,
             seconds: seconds.unwrap_or(0),
             pid: pid_of(bus, call).await,
@@ -232,7 +245,7 @@ fn bounded_reason(text: &str) -> Result<String, Refused> {
 }
 
 /// The caller's process, if the bus knows it.
-pub(super) async fn pid_of(bus: &Connection, call: &Call) -> Option<u32> {
+async fn pid_of(bus: &Connection, call: &Call) -> Option<u32> {
     let proxy = DBusProxy::new(bus).await.ok()?;
     let asked = proxy.get_connection_unix_process_id(BusName::from(call.sender.as_ref()));
     let pid = tokio::time::timeout(BUS_PATIENCE, asked).await;

@@ -104,7 +104,7 @@ fn conclude(
     if json {
         print_json(answer)?;
     }
-    match outcome(texts, challenge, answer) {
+    match outcome(texts, &challenge.endpoint, answer) {
         Ok(text) if !json => print(&styled(GOOD, &text)).map(|()| Exit::Ok),
         Ok(_) => Ok(Exit::Ok),
         Err(text) => Err(Failure::new(Exit::Refused, text)),
@@ -112,7 +112,7 @@ fn conclude(
 }
 
 /// The last line: what was approved, or why not.
-fn outcome(texts: &Texts, challenge: &ChallengeView, answer: &Answer) -> Result<String, String> {
+pub(super) fn outcome(texts: &Texts, endpoint: &str, answer: &Answer) -> Result<String, String> {
     match answer {
         &Answer::Accepted {
             until_seconds,
@@ -120,7 +120,7 @@ fn outcome(texts: &Texts, challenge: &ChallengeView, answer: &Answer) -> Result<
         } => Ok(texts.fill(
             "cli-approved",
             &[
-                ("endpoint", Text(&escape(&challenge.endpoint))),
+                ("endpoint", Text(&escape(endpoint))),
                 ("time", Text(&texts.span(until_seconds))),
                 ("number", Number(released.into())),
             ],
@@ -334,7 +334,7 @@ mod tests {
             until_seconds: 900,
             released,
         };
-        let say = |answer| outcome(&english(), &challenge(7), &answer);
+        let say = |answer| outcome(&english(), "prod-db", &answer);
         assert_eq!(
             say(accepted(1)).unwrap(),
             "approved: prod-db for 15 minutes, 1 connection goes on"

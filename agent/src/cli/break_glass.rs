@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use super::answer_args::BreakGlass;
-use super::approve::{more, throttled, wrong};
+use super::approve::outcome;
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
-use super::proof::{chosen, converse};
+use super::proof::Asked;
 use super::reason::reason;
 use super::table::{Cut, Table};
-use super::terminal::{Prompter, Typed};
+use super::terminal::Prompter;
 use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
-use crate::service::{Answer, Emergency, EmergencyView, ProofFor};
+use crate::service::{Emergency, EmergencyView, ProofFor};
 use crate::texts::Texts;
 use crate::texts::Value::{Number, Text};
 
@@ -52,60 +52,25 @@ pub(super) async fn run(args: BreakGlass) -> Result<Exit, Failure> {
         endpoint: view.endpoint.clone(),
         reason: why.unwrap_or_default(),
     };
-    let (mut possible, mut named) = (view.factors.clone(), args.with.factor);
-    let answer = loop {
-        let answer = match chosen(named.as_deref(), &possible) {
-            Some(factor) => {
-                let what = ProofFor::Emergency(wanted.clone());
-                converse(&texts, &prompter, &what, &factor).await?
-            }
-            None => by_code(&texts, &client, &prompter, &wanted).await?,
-        };
-        match answer {
-            Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
-                prompter.say(&more(&texts, &factors))?;
-                (possible, named) = (factors, None);
-            }
-            answer => break answer,
-        }
+    let asked = Asked {
+        texts: &texts,
+        prompter: &prompter,
+        what: ProofFor::Emergency(wanted.clone()),
+        possible: view.factors.clone(),
+        named: args.with.factor,
     };
+    let answer = asked
+        .answer(async |code| client.break_glass(&wanted, code).await)
+        .await?;
     if args.format.json {
         print_json(&answer)?;
     }
-    let text = said(&texts, view, &answer).map_err(|text| Failure::new(Exit::Refused, text))?;
+    let text = outcome(&texts, &view.endpoint, &answer)
+        .map_err(|text| Failure::new(Exit::Refused, text))?;
     if !args.format.json {
         print(&styled(GOOD, &text))?;
     }
     Ok(Exit::Ok)
-}
-
-async fn by_code(
-    texts: &Texts,
-    client: &AgentClient,
-    prompter: &Prompter,
-    wanted: &Emergency,
-) -> Result<Answer, Failure> {
-    loop {
-        let code = match prompter.code(PATIENCE).await? {
-            Typed::Code(code) => code,
-            Typed::NotACode if prompter.asks_again() => {
-                prompter.say(&texts.say("cli-no-code-again"))?;
-                continue;
-            }
-            Typed::NotACode => {
-                return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
-            }
-            Typed::Nothing | Typed::TooLate => {
-                return Err(Failure::new(Exit::Refused, texts.say("cli-not-elevated")));
-            }
-        };
-        match client.break_glass(wanted, &code).await? {
-            Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
-            }
-            answer => return Ok(answer),
-        }
-    }
 }
 
 fn list(texts: &Texts, emergencies: &[EmergencyView], json: bool) -> Result<Exit, Failure> {
@@ -157,25 +122,6 @@ fn block(texts: &Texts, view: &EmergencyView) -> String {
         "{heading}\n  {warning}\n  {}",
         texts.fill("cli-emergency-left", &values)
     )
-}
-
-fn said(texts: &Texts, view: &EmergencyView, answer: &Answer) -> Result<String, String> {
-    match answer {
-        &Answer::Accepted {
-            until_seconds,
-            released,
-        } => Ok(texts.fill(
-            "cli-approved",
-            &[
-                ("endpoint", Text(&escape(&view.endpoint))),
-                ("time", Text(&texts.span(until_seconds))),
-                ("number", Number(released.into())),
-            ],
-        )),
-        &Answer::Wrong { tries_left } => Err(wrong(texts, tries_left)),
-        &Answer::Throttled { retry_seconds } => Err(throttled(texts, retry_seconds)),
-        Answer::More { factors } => Err(more(texts, factors)),
-    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use super::approve::{more, throttled, wrong};
 use super::args::Format;
 use super::failure::{Exit, Failure};
 use super::output::{columns, print, print_json};
-use super::proof::{chosen, converse};
+use super::proof::Asked;
 use super::reason::reason;
 use super::table::{Cut, Table};
-use super::terminal::{Prompter, Typed};
-use super::text::{BAD, GOOD, HEAD, duration, escape, styled};
+use super::terminal::Prompter;
+use super::text::{GOOD, HEAD, duration, escape, styled};
 use crate::bus::AgentClient;
 use crate::service::{self, Answer, ProofFor, RealmView};
 use crate::texts::Texts;
@@ -145,53 +145,16 @@ async fn ask(
         this_process: way.this_process,
         reason: reason(texts, prompter, &asked, given, PATIENCE).await?,
     };
-    let mut possible = realm.factors.clone();
-    let mut named = way.with.factor.clone();
-    loop {
-        let answer = match chosen(named.as_deref(), &possible) {
-            Some(factor) => {
-                let what = ProofFor::Realm(wanted.clone());
-                converse(texts, prompter, &what, &factor).await?
-            }
-            None => by_code(texts, client, prompter, &wanted).await?,
-        };
-        match answer {
-            Answer::More { factors } if prompter.asks_again() && !factors.is_empty() => {
-                prompter.say(&more(texts, &factors))?;
-                (possible, named) = (factors, None);
-            }
-            answer => return Ok(answer),
-        }
-    }
-}
-
-async fn by_code(
-    texts: &Texts,
-    client: &AgentClient,
-    prompter: &Prompter,
-    wanted: &service::Elevate,
-) -> Result<Answer, Failure> {
-    loop {
-        let code = match prompter.code(PATIENCE).await? {
-            Typed::Code(code) => code,
-            Typed::NotACode if prompter.asks_again() => {
-                prompter.say(&texts.say("cli-no-code-again"))?;
-                continue;
-            }
-            Typed::NotACode => {
-                return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
-            }
-            Typed::Nothing | Typed::TooLate => {
-                return Err(Failure::new(Exit::Refused, texts.say("cli-not-elevated")));
-            }
-        };
-        match client.elevate(wanted, &code).await? {
-            Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
-                prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
-            }
-            answer => return Ok(answer),
-        }
-    }
+    let asked = Asked {
+        texts,
+        prompter,
+        what: ProofFor::Realm(wanted.clone()),
+        possible: realm.factors.clone(),
+        named: way.with.factor.clone(),
+    };
+    asked
+        .answer(async |code| client.elevate(&wanted, code).await)
+        .await
 }
 
 /// The realm that is meant: the one that is named, or the only one.

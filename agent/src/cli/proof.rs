@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
+use super::approve::{more, wrong};
 use super::failure::{Exit, Failure};
-use super::terminal::Prompter;
+use super::terminal::{Prompter, Typed};
 use super::text::{BAD, escape, styled};
-use crate::bus::AgentClient;
+use crate::bus::{AgentClient, ClientError};
 use crate::service::{Answer, ProofFor, ProofStep};
 use crate::texts::Texts;
 
@@ -22,6 +25,72 @@ pub(super) fn chosen(named: Option<&str>, possible: &[String]) -> Option<String>
         Some(named) => Some(named.to_owned()),
         None if possible.iter().any(|factor| is_code(factor)) => None,
         None => possible.first().cloned(),
+    }
+}
+
+/// A proof that nothing waits for, and whom it is asked of.
+pub(super) struct Asked<'a> {
+    pub(super) texts: &'a Texts,
+    pub(super) prompter: &'a Prompter,
+    /// What it is for.
+    pub(super) what: ProofFor,
+    /// The factors that will do.
+    pub(super) possible: Vec<String>,
+    /// The factor that was named.
+    pub(super) named: Option<String>,
+}
+
+impl Asked<'_> {
+    /// Asks for one factor after the other, until all that is asked for was given or no further
+    /// one would help. `give` hands a code in.
+    pub(super) async fn answer(
+        mut self,
+        give: impl AsyncFn(&Zeroizing<String>) -> Result<Answer, ClientError>,
+    ) -> Result<Answer, Failure> {
+        loop {
+            let answer = match chosen(self.named.as_deref(), &self.possible) {
+                Some(factor) => converse(self.texts, self.prompter, &self.what, &factor).await?,
+                None => self.by_code(&give).await?,
+            };
+            match answer {
+                Answer::More { factors } if self.prompter.asks_again() && !factors.is_empty() => {
+                    self.prompter.say(&more(self.texts, &factors))?;
+                    (self.possible, self.named) = (factors, None);
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// Asks for codes until one is right, or no further one would help.
+    async fn by_code(
+        &self,
+        give: &impl AsyncFn(&Zeroizing<String>) -> Result<Answer, ClientError>,
+    ) -> Result<Answer, Failure> {
+        let Self {
+            texts, prompter, ..
+        } = self;
+        loop {
+            let code = match prompter.code(PATIENCE).await? {
+                Typed::Code(code) => code,
+                Typed::NotACode if prompter.asks_again() => {
+                    prompter.say(&texts.say("cli-no-code-again"))?;
+                    continue;
+                }
+                Typed::NotACode => {
+                    return Err(Failure::new(Exit::Refused, texts.say("cli-no-code")));
+                }
+                Typed::Nothing | Typed::TooLate => {
+                    return Err(Failure::new(Exit::Refused, texts.say("cli-not-elevated")));
+                }
+            };
+            match give(&code).await? {
+                Answer::Wrong { tries_left } if tries_left > 0 && prompter.asks_again() => {
+                    prompter.say(&styled(BAD, &wrong(texts, tries_left)))?;
+                }
+                answer => return Ok(answer),
+            }
+        }
     }
 }
 

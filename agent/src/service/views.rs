@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What was decided, and which proofs count.
+//! What was decided, which proofs count, and where.
 
 use serde::{Deserialize, Serialize};
 
+use super::ReasonView;
 use crate::ids::{ElevationId, Uid};
 
 /// One of the last decisions, or the end of a challenge. Text from a process is already escaped.
@@ -43,4 +44,39 @@ pub struct ElevationView {
     pub scope: String,
     /// Seconds since it was given. For how long it counts is for each rule to say.
     pub seconds_since: u64,
+}
+
+/// One realm in which a user may have to prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealmView {
+    /// Its name.
+    pub realm: String,
+    /// The endpoints that its rules speak of.
+    pub endpoints: Vec<String>,
+    /// For which connections a proof counts: `user`, `unit`, `process`, `socket`.
+    pub scopes: Vec<String>,
+    /// The longest time that a proof counts, in seconds.
+    pub ttl_seconds: u64,
+    /// How long the last proof still counts, in seconds; 0 if none does.
+    pub seconds_left: u64,
+    /// What the user can prove themselves with there, as `totp`.
+    pub factors: Vec<String>,
+    /// Whether a reason is asked for: `required`, `optional`, or empty if none is.
+    pub reason: String,
+    /// What the reason is called, as `ticket`; empty if it has no name.
+    pub reason_name: String,
+    /// The regular expression for the whole of it; empty if any text will do.
+    pub reason_pattern: String,
+}
+
+impl RealmView {
+    /// The reason that a proof beforehand takes.
+    #[must_use]
+    pub fn asked_reason(&self) -> ReasonView {
+        ReasonView {
+            demand: self.reason.clone(),
+            name: self.reason_name.clone(),
+            pattern: self.reason_pattern.clone(),
+        }
+    }
 }
