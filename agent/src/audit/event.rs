@@ -239,6 +239,8 @@ pub enum Alarm {
     LockedOut,
     /// A user wanted past the rules who may not, or not again.
     BreakGlassRefused,
+    /// An emergency that lasts has opened its endpoint again: its grant was gone, as after a crash.
+    BreakGlassGoesOn,
 }
 
 impl Event {

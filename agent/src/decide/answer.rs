@@ -176,6 +176,7 @@ pub struct ElevationPermit {
     offer: Offer,
     realm: RuleName,
     expires: BootTime,
+    emergency: bool,
 }
 
 impl ElevationPermit {
@@ -192,7 +193,20 @@ impl ElevationPermit {
             expires,
             offer,
             realm,
+            emergency: false,
         }
+    }
+
+    /// The same, of an emergency.
+    pub(super) fn in_emergency(mut self) -> Self {
+        self.emergency = true;
+        self
+    }
+
+    /// True if it lets through past the rules.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        self.emergency
     }
 
     /// The elevation.

@@ -44,10 +44,6 @@ pub(super) fn permitted(
         bound: fact.bound,
     };
     let (fact, expires) = asked.met_by(elevations.iter().copied(), &policy.levels, now)?;
-    Some(ElevationPermit::new(
-        question,
-        offer,
-        realm,
-        (&fact, expires),
-    ))
+    let permit = ElevationPermit::new(question, offer, realm, (&fact, expires));
+    Some(permit.in_emergency())
 }

@@ -140,6 +140,13 @@ impl Pipeline {
                 self.pass(facts, key, outcome, grounds, issue, now)
             }
             Decision::Elevated(permit) => {
+                if permit.is_emergency()
+                    && let Err(error) = self.emergency_goes_on(question, now)
+                {
+                    let why = "an emergency can't be recorded";
+                    self.refuse(facts, None, why, CloseReason::Fault, now);
+                    return Err(error);
+                }
                 let terms = Terms::new(permit.offer(), Some(permit.realm()));
                 let target = target_of(&facts, &terms);
                 let key = target.key(subject);

@@ -192,6 +192,37 @@ impl Pipeline {
         verified: Verified,
         now: Now,
     ) -> Result<Answer, Refusal> {
+        let elevation = verified.elevation();
+        let answer = self.break_open_by(opening, verified, now);
+        answer.inspect_err(|_| {
+            // What could not be recorded shall not let anybody through later either.
+            let _ = self.ledger.revoke_elevation(elevation);
+        })
+    }
+
+    /// Says loudly that an emergency opens its endpoint without having been asked for anew.
+    pub(super) fn emergency_goes_on(
+        &mut self,
+        question: Question,
+        now: Now,
+    ) -> Result<(), StageError> {
+        let endpoint = self.endpoint_name(question.endpoint);
+        let uid = question.subject;
+        warn!(%uid, endpoint, "BREAK GLASS: an emergency that lasts opens its endpoint again");
+        let alarm = Event::Alarm {
+            subject: self.subject(uid),
+            alarm: Alarm::BreakGlassGoesOn,
+            detail: endpoint,
+        };
+        self.record(now, [alarm])
+    }
+
+    fn break_open_by(
+        &mut self,
+        opening: &Opening,
+        verified: Verified,
+        now: Now,
+    ) -> Result<Answer, Refusal> {
         let uid = verified.uid();
         let given = self.given_in(uid, &opening.bound, now)?;
         let facts: Vec<Given<'_>> = given.iter().map(|(it, _)| it.given()).collect();
@@ -237,11 +268,7 @@ impl Pipeline {
         let terms = Terms::new(&emergency_offer(&opening.entry), Some(&opening.realm));
         let grants = Grant::from_verified(verified, [(id, target, Arc::new(terms))]);
         let waiting = self.taken_out(uid, opening.endpoint, &mut events, now);
-        let released = self.put_in_force(grants, waiting, events, now);
-        let released = released.inspect_err(|_| {
-            // What could not be recorded shall not let anybody through later either.
-            let _ = self.ledger.revoke_elevation(elevation);
-        })?;
+        let released = self.put_in_force(grants, waiting, events, now)?;
         Ok(Answer::Accepted {
             until_seconds: seconds_up(left),
             released,

@@ -239,3 +239,18 @@ fn the_terminal_says_that_it_is_an_alarm_and_asks_why_before_the_code() {
     let shown = terminal.shows("code:");
     assert!(!shown.contains(&token.code_at(0)), "{shown}");
 }
+
+#[test]
+fn an_emergency_whose_grant_is_gone_opens_again_with_an_alarm_and_never_silently() {
+    let (mut host, token) = with_rule("users = [\"*\"]\naction = \"step-up\"", "");
+    break_glass(&host, ALICE, WHY, &token.fresh_code()).succeeded();
+    host.stop();
+    let pins = host.pins().display().to_string();
+    host.stile(ROOT, &["detach", "--bpffs", &pins]).succeeded();
+    host.start();
+    host.wait_for_bus();
+    assert!(host.grants(ALICE).is_empty());
+    host.connect(ALICE).connected();
+    assert_eq!(alarms(&host), ["break-glass-goes-on"]);
+    host.connect(BOB).still_waits();
+}
